@@ -1,0 +1,2 @@
+//! The `fanlight` program.
+fn main() {}
