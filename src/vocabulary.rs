@@ -19,25 +19,133 @@ impl fmt::Display for TrackId {
     }
 }
 
-/// How RTP travels between a server and a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// Interleaved in the RTSP connection (RFC 2326 section 10.12).
-    Tcp,
-    /// UDP unicast on a pair of ports.
-    Udp,
+/// An enum whose values are metric labels: a fixed list of names.
+macro_rules! labels {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $variant:ident => $label:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            /// Every value, for metrics that start all their series at zero.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name used in metrics, the API and logs.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+
+            /// The place of the value in [`Self::ALL`], for tables by value.
+            pub fn index(self) -> usize {
+                self as usize
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
 }
 
-impl Transport {
-    /// Every transport, for tables and metrics that list them all.
-    pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+labels! {
+    /// How RTP travels between a server and a client.
+    pub enum Transport {
+        /// Interleaved in the RTSP connection (RFC 2326 section 10.12).
+        Tcp => "tcp",
+        /// UDP unicast on a pair of ports.
+        Udp => "udp",
+    }
+}
 
-    /// The name used in metrics, the API and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
+labels! {
+    /// What a stream's source is doing.
+    pub enum Phase {
+        /// An on-demand source that nobody watches.
+        Idle => "idle",
+        /// Between the first SYN and the first packet.
+        Connecting => "connecting",
+        /// Packets arrive.
+        Live => "live",
+        /// It failed; the next try has a time.
+        Retrying => "retrying",
+        /// Switched off: the stream was removed or the relay is stopping.
+        Stopped => "stopped",
+    }
+}
+
+labels! {
+    /// Why an upstream session could not start or came to its end.
+    pub enum FailureClass {
+        /// The host answered the SYN with a reset.
+        Refused => "refused",
+        /// No route, network or host unreachable.
+        Unreachable => "unreachable",
+        /// The name did not resolve.
+        NameLookup => "name_lookup",
+        /// A step of the handshake took longer than `connect_timeout`.
+        ConnectTimeout => "connect_timeout",
+        /// 401 or 403.
+        Unauthorized => "unauthorized",
+        /// 404.
+        NotFound => "not_found",
+        /// 453 or 503: the camera has no session left.
+        SessionLimit => "session_limit",
+        /// Any other status that is not a success.
+        Status => "status",
+        /// What came is not RTSP, SDP or RTP as the client library understands it.
+        Protocol => "protocol",
+        /// The client library panicked on what the camera sent.
+        Panic => "panic",
+        /// The camera closed the connection.
+        EndOfStream => "end_of_stream",
+        /// The connection was reset while playing.
+        Reset => "reset",
+        /// Connected, but no packet within `read_timeout`.
+        Stall => "stall",
+        /// No packet came over UDP: the next attempt uses TCP.
+        NoUdp => "no_udp",
+        /// The file cannot be played.
+        File => "file",
+        /// Somebody asked for a new session.
+        Requested => "requested",
+    }
+}
+
+labels! {
+    /// Why a viewer's session ended.
+    pub enum Disconnect {
+        /// TEARDOWN.
+        Teardown => "teardown",
+        /// The viewer closed or reset its connection.
+        Closed => "closed",
+        /// No sign of life within `session_timeout`.
+        Timeout => "timeout",
+        /// Its socket took nothing for `write_timeout`.
+        WriteTimeout => "write_timeout",
+        /// Disconnected through the API.
+        Kicked => "kicked",
+        /// The stream was removed, or its tracks changed and have to be described again.
+        StreamChanged => "stream_changed",
+        /// The end of a file.
+        EndOfStream => "end_of_stream",
+        /// What it sent is not RTSP.
+        Protocol => "protocol",
+        /// The relay is stopping.
+        Shutdown => "shutdown",
+    }
+}
+
+labels! {
+    /// Why a viewer did not get frames that the stream had.
+    pub enum Skip {
+        /// It read so slowly that the ring went past it.
+        Lagged => "lagged",
+        /// Frames that need the frames it missed: it waits for a key frame.
+        KeyFrame => "key_frame",
+        /// The kernel took no more datagrams for it.
+        Blocked => "blocked",
     }
 }
 
