@@ -67,7 +67,12 @@ pub(super) fn register(registry: &Registry) -> (Families, ProcessWide) {
     let families = Families {
         source_up: int_gauge(r, "source_up", "1 while packets of the source arrive, else 0.", stream),
         source_state: int_gauge(r, "source_state", "1 for the state the source is in.", &["stream", "state"]),
-        source_connects: counter(r, "source_connects_total", "Upstream sessions that delivered a packet.", stream),
+        source_connects: counter(
+            r,
+            "source_connects_total",
+            "Upstream sessions that delivered a packet.",
+            stream,
+        ),
         source_failures: counter(
             r,
             "source_failures_total",
@@ -100,7 +105,12 @@ pub(super) fn register(registry: &Registry) -> (Families, ProcessWide) {
             track,
         ),
         source_frames: counter(r, "source_frames_total", "Frames received.", track),
-        source_fps: gauge(r, "source_fps", "Frames a second over the last seconds; 0 when none arrive.", track),
+        source_fps: gauge(
+            r,
+            "source_fps",
+            "Frames a second over the last seconds; 0 when none arrive.",
+            track,
+        ),
         source_key_frame_interval: gauge(
             r,
             "source_key_frame_interval_seconds",
@@ -145,8 +155,18 @@ pub(super) fn register(registry: &Registry) -> (Families, ProcessWide) {
         ),
         viewers: int_gauge(r, "viewers", "Viewers in play.", transport),
         viewer_sessions: counter(r, "viewer_sessions_total", "Viewer sessions that reached PLAY.", transport),
-        viewer_disconnects: counter(r, "viewer_disconnects_total", "Viewer sessions ended, by reason.", reason),
-        viewer_sent_packets: counter(r, "viewer_sent_packets_total", "RTP packets handed to the kernel.", transport),
+        viewer_disconnects: counter(
+            r,
+            "viewer_disconnects_total",
+            "Viewer sessions ended, by reason.",
+            reason,
+        ),
+        viewer_sent_packets: counter(
+            r,
+            "viewer_sent_packets_total",
+            "RTP packets handed to the kernel.",
+            transport,
+        ),
         viewer_sent_bytes: counter(
             r,
             "viewer_sent_bytes_total",
@@ -194,11 +214,13 @@ pub(super) fn register(registry: &Registry) -> (Families, ProcessWide) {
             &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0],
         ),
         auth_failures: {
-            let counter = IntCounter::new("fanlight_auth_failures_total", "Requests refused for their credentials.");
+            let counter =
+                IntCounter::new("fanlight_auth_failures_total", "Requests refused for their credentials.");
             add(r, counter.expect("the name is valid"))
         },
         task_panics: {
-            let counter = IntCounter::new("fanlight_task_panics_total", "Panics caught at the edge of a task.");
+            let counter =
+                IntCounter::new("fanlight_task_panics_total", "Panics caught at the edge of a task.");
             add(r, counter.expect("the name is valid"))
         },
     };
@@ -213,7 +235,9 @@ const LATENCY_BUCKETS: &[f64] =
 const START_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
-    registry.register(Box::new(collector.clone())).expect("each family is registered once, under a name of its own");
+    registry
+        .register(Box::new(collector.clone()))
+        .expect("each family is registered once, under a name of its own");
     collector
 }
 
@@ -242,7 +266,13 @@ fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Hi
     add(registry, Histogram::with_opts(opts).expect("names and buckets are valid"))
 }
 
-fn histogram_vec(registry: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+fn histogram_vec(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> HistogramVec {
     let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
     add(registry, HistogramVec::new(opts, labels).expect("names and buckets are valid"))
 }

@@ -148,7 +148,8 @@ impl StreamMetrics {
     /// The handles of a track; the same ones for the same track.
     pub fn track(&self, track: TrackId) -> Arc<TrackMetrics> {
         let mut tracks = self.tracks.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = tracks.entry(track).or_insert_with(|| Arc::new(self.track_families.track(&self.name, track)));
+        let entry =
+            tracks.entry(track).or_insert_with(|| Arc::new(self.track_families.track(&self.name, track)));
         Arc::clone(entry)
     }
 
@@ -251,9 +252,13 @@ impl TrackFamilies {
     fn remove(&self, stream: &str, track: TrackId) {
         let track = track.to_string();
         let labels = [stream, track.as_str()];
-        for family in
-            [&self.frames, &self.received_packets, &self.received_bytes, &self.lost_packets, &self.reordered_packets]
-        {
+        for family in [
+            &self.frames,
+            &self.received_packets,
+            &self.received_bytes,
+            &self.lost_packets,
+            &self.reordered_packets,
+        ] {
             let _ = family.remove_label_values(&labels);
         }
         for family in [&self.fps, &self.last_frame, &self.jitter] {

@@ -1,0 +1,204 @@
+//! Which wall-clock time a moment of the stream is: the ground for the sender reports to viewers.
+
+use std::time::Duration;
+
+use super::ntp::WallTime;
+use crate::vocabulary::TrackId;
+
+/// Maps each track's timeline to wall-clock time, for the sender reports of all viewers.
+///
+/// Until the camera has sent a report, arrival times serve. Its reports then give the exact relation between its
+/// tracks. Once a viewer has been given a report, the clock does not jump any more: where the camera's clock is
+/// elsewhere (it began late, or was set), the difference is kept as a shift. ffmpeg, for one, moves its timestamps
+/// with every step of the report's clock.
+///
+/// Times are durations since the stream was made, so that a step of the relay's own clock changes nothing.
+#[derive(Clone, Debug)]
+pub struct StreamClock {
+    /// The wall clock when the stream was made.
+    origin: WallTime,
+    tracks: Vec<TrackClock>,
+    /// Added to the camera's clock for viewers.
+    shift: i64,
+    /// Nanoseconds by which the viewers' clock is ahead of the arrival clock.
+    bias: i64,
+    /// A viewer has seen a report.
+    handed_out: bool,
+}
+
+#[derive(Clone, Debug)]
+struct TrackClock {
+    rate: u32,
+    /// Smoothed arrival time of timestamp 0, in nanoseconds since the stream was made.
+    arrival_of_zero: Option<i128>,
+    /// The camera's wall-clock time of timestamp 0, from its last report in this epoch.
+    camera_of_zero: Option<i128>,
+}
+
+impl StreamClock {
+    /// A clock for tracks with the given clock rates; `origin` is the wall-clock time of duration zero.
+    pub fn new(origin: WallTime, rates: impl IntoIterator<Item = u32>) -> Self {
+        let tracks = rates
+            .into_iter()
+            .map(|rate| TrackClock { rate: rate.max(1), arrival_of_zero: None, camera_of_zero: None })
+            .collect();
+        Self { origin, tracks, shift: 0, bias: 0, handed_out: false }
+    }
+
+    /// What the camera reported belongs to an earlier epoch.
+    pub fn start_epoch(&mut self) {
+        for track in &mut self.tracks {
+            track.camera_of_zero = None;
+        }
+    }
+
+    /// A frame with this timestamp arrived.
+    pub fn arrived(&mut self, track: TrackId, timestamp: u64, arrival: Duration) {
+        let Some(track) = self.tracks.get_mut(track.index()) else { return };
+        let observed = nanos(arrival) - track.media_time(timestamp);
+        track.arrival_of_zero = Some(match track.arrival_of_zero {
+            Some(smoothed) if (observed - smoothed).abs() < STEP => {
+                smoothed + (observed - smoothed) / SMOOTHING
+            }
+            _ => observed,
+        });
+    }
+
+    /// The camera reported that `timestamp` is `camera` on its clock.
+    pub fn sender_report(&mut self, track: TrackId, timestamp: u64, camera: WallTime) {
+        let Some(clock) = self.tracks.get(track.index()) else { return };
+        if clock.arrival_of_zero.is_none() {
+            return;
+        }
+        let arrival = self.arrival_wall(clock, timestamp);
+        let expected = arrival + i128::from(self.bias);
+        let reported = i128::from(camera.0);
+        let difference = expected - (reported + i128::from(self.shift));
+        if self.handed_out {
+            if difference.abs() > STEP {
+                self.shift = clamp(expected - reported);
+            }
+        } else {
+            self.shift = 0;
+        }
+        self.bias = clamp(reported + i128::from(self.shift) - arrival);
+        let clock = &mut self.tracks[track.index()];
+        clock.camera_of_zero = Some(reported - clock.media_time(timestamp));
+    }
+
+    /// The moment `now` on the track's timeline and on the viewers' clock: what a sender report says. `None` before
+    /// the track's first frame.
+    pub fn report(&mut self, track: TrackId, now: Duration) -> Option<(u64, WallTime)> {
+        let clock = self.tracks.get(track.index())?;
+        let media = nanos(now) - clock.arrival_of_zero?;
+        let ticks = (media * i128::from(clock.rate) + 500_000_000) / 1_000_000_000; // to the nearest
+        let timestamp = u64::try_from(ticks).ok()?;
+        let wall = match clock.camera_of_zero {
+            Some(zero) => zero + clock.media_time(timestamp) + i128::from(self.shift),
+            None => self.arrival_wall(clock, timestamp) + i128::from(self.bias),
+        };
+        self.handed_out = true;
+        Some((timestamp, WallTime(clamp(wall))))
+    }
+
+    fn arrival_wall(&self, clock: &TrackClock, timestamp: u64) -> i128 {
+        i128::from(self.origin.0) + clock.arrival_of_zero.unwrap_or(0) + clock.media_time(timestamp)
+    }
+}
+
+impl TrackClock {
+    /// Nanoseconds from timestamp 0 to `timestamp`.
+    fn media_time(&self, timestamp: u64) -> i128 {
+        i128::from(timestamp) * 1_000_000_000 / i128::from(self.rate)
+    }
+}
+
+fn nanos(duration: Duration) -> i128 {
+    i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
+}
+
+fn clamp(nanos: i128) -> i64 {
+    i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// One over the weight of a frame's arrival: at 25 frames a second it takes ten seconds to follow a change, which
+/// leaves out the network's jitter and follows the drift between two crystals.
+const SMOOTHING: i128 = 256;
+
+/// A difference beyond one second is a clock that was set, not jitter or drift.
+const STEP: i128 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIDEO: TrackId = TrackId(0);
+    const AUDIO: TrackId = TrackId(1);
+    const ORIGIN: WallTime = WallTime(1_700_000_000_000_000_000);
+
+    fn clock() -> StreamClock {
+        let mut clock = StreamClock::new(ORIGIN, [90_000, 8000]);
+        clock.arrived(VIDEO, 1_000_000, Duration::ZERO);
+        clock.arrived(AUDIO, 2_000_000, Duration::from_millis(20));
+        clock
+    }
+
+    /// Equal but for what rounding to a tick leaves.
+    fn same(a: WallTime, b: WallTime) -> bool {
+        a.since(b).abs() <= 5
+    }
+
+    #[test]
+    fn without_a_report_arrival_is_the_clock() {
+        let mut clock = clock();
+        let (timestamp, wall) = clock.report(VIDEO, Duration::from_secs(2)).unwrap();
+        assert_eq!(timestamp, 1_000_000 + 180_000);
+        assert!(same(wall, ORIGIN.after(Duration::from_secs(2))));
+    }
+
+    #[test]
+    fn the_camera_s_reports_say_how_its_tracks_belong_together() {
+        let mut clock = clock();
+        let camera = WallTime(5_000_000_000);
+        clock.sender_report(VIDEO, 1_000_000, camera);
+        clock.sender_report(AUDIO, 2_000_000, camera);
+        let (video, at) = clock.report(VIDEO, Duration::from_secs(1)).unwrap();
+        let (audio, also) = clock.report(AUDIO, Duration::from_millis(1020)).unwrap();
+        assert_eq!((video, audio), (1_090_000, 2_008_000));
+        assert!(same(at, camera.after(Duration::from_secs(1))) && same(also, at));
+    }
+
+    #[test]
+    fn a_report_that_comes_after_a_viewer_s_does_not_move_the_viewers_clock() {
+        let mut clock = clock();
+        let (_, before) = clock.report(VIDEO, Duration::from_secs(1)).unwrap();
+        clock.sender_report(VIDEO, 1_090_000, WallTime(0));
+        let (_, after) = clock.report(VIDEO, Duration::from_secs(2)).unwrap();
+        assert!(same(after, before.after(Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn a_camera_that_sets_its_clock_does_not_move_the_viewers_clock() {
+        let mut clock = clock();
+        clock.sender_report(VIDEO, 1_000_000, WallTime(5_000_000_000));
+        let (_, before) = clock.report(VIDEO, Duration::from_secs(1)).unwrap();
+        assert!(same(before, WallTime(6_000_000_000)));
+        clock.start_epoch();
+        clock.sender_report(VIDEO, 1_180_000, WallTime(9_000_000_000_000));
+        let (_, after) = clock.report(VIDEO, Duration::from_secs(3)).unwrap();
+        assert!(same(after, before.after(Duration::from_secs(2))));
+    }
+
+    #[test]
+    fn the_arrival_clock_follows_a_crystal_that_runs_fast() {
+        let mut clock = StreamClock::new(ORIGIN, [90_000]);
+        for frame in 0..25 * 600u64 {
+            // 100 millionths fast over ten minutes.
+            clock.arrived(VIDEO, frame * 3600, Duration::from_nanos(frame * 39_996_000));
+        }
+        let now = Duration::from_nanos(25 * 600 * 39_996_000);
+        let (timestamp, _) = clock.report(VIDEO, now).unwrap();
+        let error = timestamp.abs_diff(25 * 600 * 3600);
+        assert!(error < 90 * 4, "{error} ticks off");
+    }
+}
