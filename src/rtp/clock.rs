@@ -101,6 +101,13 @@ impl StreamClock {
         Some((timestamp, WallTime(clamp(wall))))
     }
 
+    /// How long after its time on the camera's clock a frame of the track arrives, in nanoseconds, on average; negative
+    /// when the clocks disagree. `None` before the camera's first report in this epoch.
+    pub fn camera_delay(&self, track: TrackId) -> Option<i64> {
+        let clock = self.tracks.get(track.index())?;
+        Some(clamp(i128::from(self.origin.0) + clock.arrival_of_zero? - clock.camera_of_zero?))
+    }
+
     fn arrival_wall(&self, clock: &TrackClock, timestamp: u64) -> i128 {
         i128::from(self.origin.0) + clock.arrival_of_zero.unwrap_or(0) + clock.media_time(timestamp)
     }
@@ -165,6 +172,7 @@ mod tests {
         let (video, at) = clock.report(VIDEO, Duration::from_secs(1)).unwrap();
         let (audio, also) = clock.report(AUDIO, Duration::from_millis(1020)).unwrap();
         assert_eq!((video, audio), (1_090_000, 2_008_000));
+        assert_eq!(clock.camera_delay(VIDEO), Some(ORIGIN.since(camera)));
         assert!(same(at, camera.after(Duration::from_secs(1))) && same(also, at));
     }
 

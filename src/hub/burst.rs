@@ -1,0 +1,195 @@
+//! Packets published together.
+//!
+//! A burst is what one read of the source delivered. It is the unit of everything behind the source: one slot of the
+//! ring, one wake-up of a viewer, one write to its socket. The packets lie in one piece of memory, already framed for
+//! an interleaved connection, so that a viewer's write is that memory with 12 bytes of each packet changed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::codec::PacketKind;
+use crate::rtp::{Header, Place};
+use crate::vocabulary::TrackId;
+
+/// Packets that travel together, in order, unchanging and shared.
+#[derive(Debug)]
+pub struct Burst {
+    id: u64,
+    generation: u32,
+    received: Instant,
+    packets: Box<[Packet]>,
+    wire: Box<[u8]>,
+}
+
+/// One RTP packet of a burst.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet {
+    /// Where its frame starts in [`Burst::wire`].
+    start: u32,
+    /// Length of the RTP packet, without the 4 bytes of framing.
+    length: u16,
+    /// The track it belongs to.
+    pub track: TrackId,
+    /// A viewer may start with this packet.
+    pub key: bool,
+    /// The first packet of a frame.
+    pub frame_start: bool,
+    /// The last packet of a frame.
+    pub marker: bool,
+    /// Sequence number on the stream's timeline.
+    pub sequence: u64,
+    /// Timestamp on the stream's timeline, in ticks of the track's clock.
+    pub timestamp: u64,
+}
+
+impl Burst {
+    /// Different for every burst of the process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Which description the packets belong to; a viewer of an earlier one has to describe again.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// When its oldest packet arrived.
+    pub fn received(&self) -> Instant {
+        self.received
+    }
+
+    /// The packets, in order of arrival.
+    pub fn packets(&self) -> &[Packet] {
+        &self.packets
+    }
+
+    /// All packets, each behind `$`, a channel to be filled in, and its length
+    /// ([RFC 2326 section 10.12](https://datatracker.ietf.org/doc/html/rfc2326#section-10.12)).
+    pub fn wire(&self) -> &[u8] {
+        &self.wire
+    }
+}
+
+impl Packet {
+    /// The bytes of framing before each packet.
+    pub const FRAMING: usize = 4;
+
+    /// Where the framed packet stands in [`Burst::wire`].
+    pub fn framed(&self) -> std::ops::Range<usize> {
+        let start = self.start as usize;
+        start..start + Self::FRAMING + usize::from(self.length)
+    }
+
+    /// Length of the RTP packet in bytes.
+    pub fn len(&self) -> usize {
+        usize::from(self.length)
+    }
+
+    /// Never: the hub admits no packet without a header.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+}
+
+/// Collects the packets of the next burst; its buffers are used again.
+#[derive(Debug, Default)]
+pub struct BurstBuilder {
+    received: Option<Instant>,
+    packets: Vec<Packet>,
+    wire: Vec<u8>,
+}
+
+impl BurstBuilder {
+    /// Adds a packet whose header has been validated. Packets longer than 65,535 bytes cannot be framed and are left
+    /// out; no transport delivers them.
+    pub fn push(
+        &mut self,
+        track: TrackId,
+        packet: &[u8],
+        header: &Header,
+        place: Place,
+        kind: PacketKind,
+        received: Instant,
+    ) {
+        let (Ok(length), Ok(start)) = (u16::try_from(packet.len()), u32::try_from(self.wire.len())) else { return };
+        self.received.get_or_insert(received);
+        self.wire.extend([b'$', 0]);
+        self.wire.extend(length.to_be_bytes());
+        self.wire.extend_from_slice(packet);
+        self.packets.push(Packet {
+            start,
+            length,
+            track,
+            key: kind.key,
+            frame_start: kind.frame_start,
+            marker: header.marker,
+            sequence: place.sequence,
+            timestamp: place.timestamp,
+        });
+    }
+
+    /// Whether the burst has grown so large that it should not wait for more.
+    pub fn is_full(&self) -> bool {
+        self.wire.len() >= MAX_BYTES || self.packets.len() >= MAX_PACKETS
+    }
+
+    /// The burst, if there is anything in it.
+    pub fn finish(&mut self, generation: u32) -> Option<Burst> {
+        let received = self.received.take()?;
+        let burst = Burst {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            generation,
+            received,
+            packets: self.packets.as_slice().into(),
+            wire: self.wire.as_slice().into(),
+        };
+        self.packets.clear();
+        self.wire.clear();
+        if self.wire.capacity() > 4 * MAX_BYTES {
+            self.wire.shrink_to(MAX_BYTES);
+        }
+        Some(burst)
+    }
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A burst is closed at this size, so that a viewer's unsent remainder stays small.
+const MAX_BYTES: usize = 256 * 1024;
+/// A burst is closed at this many packets, for cameras that send very small ones.
+const MAX_PACKETS: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_stand_framed_in_one_piece() {
+        let mut builder = BurstBuilder::default();
+        let raw = Header { marker: true, payload_type: 96, sequence: 1, timestamp: 2, ssrc: 3, payload: 12..12 };
+        let place = Place { sequence: 10, timestamp: 20, lost: 0, reordered: false, restarted: false };
+        for _ in 0..2 {
+            builder.push(TrackId(0), &raw.write(), &raw, place, PacketKind::default(), Instant::now());
+        }
+        let burst = builder.finish(3).unwrap();
+        assert_eq!(burst.wire().len(), 32);
+        assert_eq!(&burst.wire()[burst.packets()[1].framed()][..4], [b'$', 0, 0, 12]);
+        assert_eq!(burst.generation(), 3);
+        assert!(builder.finish(3).is_none(), "an empty burst is none");
+    }
+
+    #[test]
+    fn a_burst_is_full_before_it_grows_past_its_bound() {
+        let mut builder = BurstBuilder::default();
+        let raw = Header { marker: true, payload_type: 96, sequence: 1, timestamp: 2, ssrc: 3, payload: 12..12 };
+        let place = Place { sequence: 10, timestamp: 20, lost: 0, reordered: false, restarted: false };
+        let mut packet = raw.write().to_vec();
+        packet.resize(60_000, 0);
+        let mut packets = 0;
+        while !builder.is_full() {
+            builder.push(TrackId(0), &packet, &raw, place, PacketKind::default(), Instant::now());
+            packets += 1;
+        }
+        assert_eq!(packets, 5);
+    }
+}

@@ -1,0 +1,72 @@
+//! The hub: where sources publish and viewers subscribe.
+//!
+//! A [`Stream`] is a ring of [`Burst`]s with one [`Publisher`] and any number of [`Subscription`]s. The publisher never
+//! waits: a viewer that falls behind misses bursts, is told so, and harms nobody. Numbers that continue through
+//! reconnects are computed once here, for all viewers ([`crate::rtp::Timeline`]).
+
+mod burst;
+mod publisher;
+mod status;
+mod stream;
+mod viewer;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+pub use burst::{Burst, BurstBuilder, Packet};
+pub use publisher::Publisher;
+pub use status::{BitRate, Failure, Status, TrackStats};
+pub use stream::{Delivery, Demand, Stream, Subscription};
+pub use viewer::{Seat, Viewer};
+
+use crate::metrics::Metrics;
+
+/// All streams, by name.
+#[derive(Debug)]
+pub struct Hub {
+    metrics: Arc<Metrics>,
+    /// Locked when a stream is looked up, added or removed; never on the way of a packet.
+    streams: RwLock<BTreeMap<String, Arc<Stream>>>,
+}
+
+impl Hub {
+    /// A hub without streams.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, streams: RwLock::default() }
+    }
+
+    /// The process's metrics.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Adds a stream, in place of one of the same name, whose viewers leave.
+    pub fn add(&self, name: &str) -> Publisher {
+        let (stream, publisher) = Stream::new(name, self.metrics.stream(name));
+        let replaced =
+            self.streams.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), stream);
+        if let Some(replaced) = replaced {
+            replaced.close();
+        }
+        publisher
+    }
+
+    /// Removes a stream, its viewers and its metrics.
+    pub fn remove(&self, name: &str) {
+        let removed = self.streams.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(stream) = removed {
+            stream.close();
+            self.metrics.remove_stream(name);
+        }
+    }
+
+    /// The stream of this name.
+    pub fn find(&self, name: &str) -> Option<Arc<Stream>> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// All streams, by name.
+    pub fn streams(&self) -> Vec<Arc<Stream>> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}

@@ -1,0 +1,283 @@
+//! The writing end of a stream: one to a stream, by type.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::burst::BurstBuilder;
+use super::status::{Failure, TrackStats};
+use super::stream::Stream;
+use crate::codec::{AccessPoints, PacketKind};
+use crate::metrics::TrackMetrics;
+use crate::rtp::{Header, HeaderError, Jitter, StreamClock, Timeline, WallTime};
+use crate::sdp::{Description, Track};
+use crate::vocabulary::{Disconnect, FailureClass, Phase, TrackId, Transport};
+
+/// Publishes what a source delivers: numbers it once for all viewers, marks where a viewer may start, and gathers
+/// bursts for the ring. Not `Clone`: a stream has exactly one writer.
+#[derive(Debug)]
+pub struct Publisher {
+    stream: Arc<Stream>,
+    generation: u32,
+    tracks: Vec<TrackState>,
+    builder: BurstBuilder,
+    /// When the source last delivered, for the length of an outage.
+    away_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct TrackState {
+    track: Track,
+    timeline: Timeline,
+    access_points: AccessPoints,
+    jitter: Jitter,
+    metrics: Arc<TrackMetrics>,
+    last_key: Option<Duration>,
+    /// What the current burst adds to the statistics.
+    gathered: Gathered,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    packets: u64,
+    bytes: u64,
+    lost: u64,
+    reordered: u64,
+    frames: u64,
+    key: bool,
+    last_frame: Option<(Duration, u64)>,
+}
+
+impl Publisher {
+    pub(super) fn new(stream: Arc<Stream>) -> Self {
+        Self { stream, generation: 0, tracks: Vec::new(), builder: BurstBuilder::default(), away_since: None }
+    }
+
+    /// The stream it writes.
+    pub fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// Nobody watches an on-demand source.
+    pub fn idle(&mut self) {
+        self.enter(Phase::Idle);
+        self.away_since = None;
+    }
+
+    /// An attempt begins.
+    pub fn connecting(&mut self) {
+        self.away_since.get_or_insert_with(Instant::now);
+        self.enter(Phase::Connecting);
+    }
+
+    /// The source was described: an epoch of these tracks begins. Where they differ from those before, viewers are
+    /// disconnected so that they describe again.
+    pub fn begin(&mut self, description: Description) {
+        self.builder = BurstBuilder::default();
+        let known = self.stream.status.borrow().description.clone();
+        if known.as_deref().is_some_and(|known| known.same_tracks(&description)) {
+            for (state, track) in self.tracks.iter_mut().zip(&description.tracks) {
+                state.timeline.start_epoch();
+                state.jitter.restart();
+                state.access_points = AccessPoints::new(track.codec, track.fmtp.as_deref());
+                state.track = track.clone();
+            }
+            self.stream.clock().start_epoch();
+        } else {
+            self.generation += 1;
+            self.tracks = description.tracks.iter().map(|track| TrackState::new(track, &self.stream)).collect();
+            let rates = description.tracks.iter().map(|track| track.clock_rate);
+            *self.stream.clock() = StreamClock::new(self.stream.wall(Duration::ZERO), rates);
+            *self.stream.stats.lock().unwrap_or_else(PoisonError::into_inner) =
+                vec![TrackStats::default(); self.tracks.len()];
+            self.stream.disconnect_viewers(Disconnect::StreamChanged);
+        }
+        let mut description = description;
+        for (state, track) in self.tracks.iter().zip(&mut description.tracks) {
+            if let Some(sets) = state.access_points.parameter_sets() {
+                track.set_parameter_sets(sets);
+            }
+        }
+        self.describe(description);
+    }
+
+    /// Packets come, over this transport: the source is live.
+    pub fn live(&mut self, transport: Transport) {
+        let metrics = &self.stream.metrics;
+        metrics.connects.inc();
+        metrics.phase(Phase::Live);
+        metrics.retry_attempt.set(0);
+        metrics.retry_delay.set(0.0);
+        if let Some(since) = self.away_since.take() {
+            metrics.outage(since.elapsed());
+        }
+        self.stream.status.send_modify(|status| {
+            status.enter(Phase::Live);
+            status.attempt = 0;
+            status.sessions += 1;
+            status.transport = Some(transport);
+            if status.sessions > 1 {
+                metrics.reconnects.inc();
+            }
+        });
+    }
+
+    /// The session or the attempt failed; the next attempt comes after `delay`.
+    pub fn failed(&mut self, class: FailureClass, message: String, delay: Duration) {
+        self.flush();
+        let metrics = &self.stream.metrics;
+        metrics.failure(class);
+        metrics.phase(Phase::Retrying);
+        metrics.retry_delay.set(delay.as_secs_f64());
+        self.away_since.get_or_insert_with(Instant::now);
+        self.stream.status.send_modify(|status| {
+            status.enter(Phase::Retrying);
+            status.attempt += 1;
+            status.next_try = Some(Instant::now() + delay);
+            status.last_failure = Some(Failure { class, message, at: SystemTime::now() });
+            metrics.retry_attempt.set(i64::from(status.attempt));
+        });
+    }
+
+    /// Takes one RTP packet as the source sent it.
+    ///
+    /// # Errors
+    /// What is no RTP packet, or of no track, is left out.
+    pub fn packet(&mut self, track: TrackId, packet: &[u8], received: Instant) -> Result<(), HeaderError> {
+        let header = Header::parse(packet)?;
+        let Some(state) = self.tracks.get_mut(track.index()) else { return Ok(()) };
+        let arrival = self.stream.elapsed(received);
+        let gathered = &mut state.gathered;
+        gathered.packets += 1;
+        gathered.bytes += packet.len() as u64;
+        let Some(place) = state.timeline.place(header.ssrc, header.sequence, header.timestamp, arrival) else {
+            return Ok(()); // a repetition
+        };
+        gathered.lost += place.lost;
+        gathered.reordered += u64::from(place.reordered);
+        if place.restarted {
+            state.jitter.restart();
+        }
+        let kind = if header.payload_type == state.track.payload_type && !place.reordered {
+            state.access_points.inspect(&packet[header.payload.clone()], header.timestamp)
+        } else {
+            PacketKind::default()
+        };
+        if kind.frame_start {
+            let rate = f64::from(state.track.clock_rate.max(1));
+            state.jitter.arrived(place.timestamp as f64 / rate, arrival.as_secs_f64());
+            gathered.frames += 1;
+            gathered.last_frame = Some((arrival, place.timestamp));
+        }
+        gathered.key |= kind.key;
+        self.builder.push(track, packet, &header, place, kind, received);
+        if self.builder.is_full() {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    /// Takes what the camera says of its clock in a sender report: `ntp` is the camera's time of `timestamp`.
+    pub fn sender_report(&mut self, track: TrackId, ntp: WallTime, timestamp: u32) {
+        let Some(state) = self.tracks.get(track.index()) else { return };
+        self.stream.metrics.clock_offset.set(ntp.since(SystemTime::now().into()) as f64 / 1e9);
+        if let Some(timestamp) = state.timeline.timestamp(timestamp) {
+            self.stream.clock().sender_report(track, timestamp, ntp);
+        }
+    }
+
+    /// Publishes the packets gathered so far: there are no more at the moment.
+    pub fn flush(&mut self) {
+        let Some(burst) = self.builder.finish(self.generation) else { return };
+        // Fails when nobody watches, which is no failure.
+        let _ = self.stream.ring.send(Arc::new(burst));
+        self.count();
+    }
+
+    /// Adds what the burst brought to the statistics, and looks for new parameter sets.
+    fn count(&mut self) {
+        let stream = &self.stream;
+        let mut learned = false;
+        {
+            let mut stats = stream.stats.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut clock = stream.clock();
+            for (index, (state, stats)) in self.tracks.iter_mut().zip(stats.iter_mut()).enumerate() {
+                let gathered = std::mem::take(&mut state.gathered);
+                if gathered.packets == 0 {
+                    continue;
+                }
+                let metrics = &state.metrics;
+                metrics.received_packets.inc_by(gathered.packets);
+                metrics.received_bytes.inc_by(gathered.bytes);
+                metrics.lost_packets.inc_by(gathered.lost);
+                metrics.reordered_packets.inc_by(gathered.reordered);
+                let Some((arrival, timestamp)) = gathered.last_frame else { continue };
+                metrics.frames.inc_by(gathered.frames);
+                metrics.jitter.set(state.jitter.seconds());
+                metrics.last_frame.set(stream.wall(arrival).as_secs_f64());
+                let track = TrackId(index as u8);
+                clock.arrived(track, timestamp, arrival);
+                for _ in 0..gathered.frames {
+                    stats.rate.arrived(arrival);
+                }
+                stats.bit_rate.arrived(gathered.bytes, arrival);
+                stats.last_frame = Some(arrival);
+                stats.camera_delay = clock.camera_delay(track);
+                if gathered.key && state.track.codec.has_key_frames() {
+                    if let Some(last) = state.last_key.replace(arrival) {
+                        let interval = arrival.saturating_sub(last);
+                        stats.key_frame_interval = Some(interval);
+                        stream.metrics.key_frame_interval.set(interval.as_secs_f64());
+                    }
+                }
+                learned |= state.access_points.parameter_sets_changed();
+            }
+        }
+        if learned {
+            self.learn();
+        }
+    }
+
+    /// Completes the description with parameter sets that came in-band.
+    fn learn(&mut self) {
+        let Some(known) = self.stream.status.borrow().description.clone() else { return };
+        let mut description = (*known).clone();
+        for (state, track) in self.tracks.iter().zip(&mut description.tracks) {
+            if let Some(sets) = state.access_points.parameter_sets() {
+                track.set_parameter_sets(sets);
+            }
+        }
+        if description != *known || !self.stream.status.borrow().complete {
+            self.describe(description);
+        }
+    }
+
+    fn describe(&self, description: Description) {
+        let complete = self
+            .tracks
+            .iter()
+            .all(|state| !state.track.codec.has_parameter_sets() || state.access_points.parameter_sets().is_some());
+        self.stream.status.send_modify(|status| {
+            status.description = Some(Arc::new(description));
+            status.complete = complete;
+        });
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.stream.metrics.phase(phase);
+        self.stream.status.send_modify(|status| status.enter(phase));
+    }
+}
+
+impl TrackState {
+    fn new(track: &Track, stream: &Stream) -> Self {
+        Self {
+            track: track.clone(),
+            timeline: Timeline::new(track.clock_rate),
+            access_points: AccessPoints::new(track.codec, track.fmtp.as_deref()),
+            jitter: Jitter::default(),
+            metrics: stream.metrics.track(track.id),
+            last_key: None,
+            gathered: Gathered::default(),
+        }
+    }
+}

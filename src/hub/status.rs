@@ -1,0 +1,117 @@
+//! What a source is doing, for viewers that wait for it and for whoever looks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::rtp::FrameRate;
+use crate::sdp::Description;
+use crate::vocabulary::{FailureClass, Phase, Transport};
+
+/// The state of a source.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Instant,
+    /// Failed attempts since it last delivered.
+    pub attempt: u32,
+    /// When it tries again, while it waits for that.
+    pub next_try: Option<Instant>,
+    /// What went wrong last.
+    pub last_failure: Option<Failure>,
+    /// Sessions that delivered, since the start.
+    pub sessions: u64,
+    /// How packets come, while they do.
+    pub transport: Option<Transport>,
+    /// The tracks of the last session that was described.
+    pub description: Option<Arc<Description>>,
+    /// Nothing is missing in the description.
+    pub complete: bool,
+}
+
+/// Something that went wrong with a source.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The class, for metrics and decisions.
+    pub class: FailureClass,
+    /// What happened, in words, without secrets.
+    pub message: String,
+    /// When.
+    pub at: SystemTime,
+}
+
+impl Status {
+    pub(super) fn new() -> Self {
+        Self {
+            phase: Phase::Idle,
+            since: Instant::now(),
+            attempt: 0,
+            next_try: None,
+            last_failure: None,
+            sessions: 0,
+            transport: None,
+            description: None,
+            complete: false,
+        }
+    }
+
+    /// Goes over to `phase`.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.since = Instant::now();
+        }
+        self.next_try = None;
+        if phase != Phase::Live {
+            self.transport = None;
+        }
+    }
+
+    /// Since when packets arrive, while they do.
+    pub fn live_since(&self) -> Option<Instant> {
+        (self.phase == Phase::Live).then_some(self.since)
+    }
+}
+
+/// How one track of a source does.
+#[derive(Clone, Debug, Default)]
+pub struct TrackStats {
+    /// Frames a second.
+    pub rate: FrameRate,
+    /// Bits a second.
+    pub bit_rate: BitRate,
+    /// When the last frame arrived, since the stream was made.
+    pub last_frame: Option<Duration>,
+    /// The time between the last two key frames.
+    pub key_frame_interval: Option<Duration>,
+    /// Camera clock to relay: how long after its time on the camera's clock a frame arrives, in nanoseconds; negative
+    /// when the clocks disagree.
+    pub camera_delay: Option<i64>,
+}
+
+/// Bits a second, over windows of a second or more.
+#[derive(Clone, Debug, Default)]
+pub struct BitRate {
+    window_start: Duration,
+    bytes: u64,
+    per_second: f64,
+}
+
+impl BitRate {
+    /// `bytes` arrived; times count from any origin and do not go back.
+    pub fn arrived(&mut self, bytes: u64, arrival: Duration) {
+        self.bytes += bytes;
+        let span = arrival.saturating_sub(self.window_start);
+        if span >= Duration::from_secs(1) {
+            self.per_second = self.bytes as f64 * 8.0 / span.as_secs_f64();
+            self.window_start = arrival;
+            self.bytes = 0;
+        }
+    }
+
+    /// Bits a second over the last full window; 0 when that is long ago.
+    pub fn per_second(&self, now: Duration) -> f64 {
+        if now.saturating_sub(self.window_start) > Duration::from_secs(4) { 0.0 } else { self.per_second }
+    }
+}

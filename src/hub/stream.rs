@@ -1,0 +1,232 @@
+//! A stream: what its source publishes and what its viewers share.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{Notify, broadcast, watch};
+
+use super::burst::Burst;
+use super::publisher::Publisher;
+use super::status::{Status, TrackStats};
+use super::viewer::{Seat, Viewer, Viewers};
+use crate::metrics::StreamMetrics;
+use crate::rtp::{StreamClock, WallTime};
+use crate::sdp::Description;
+use crate::vocabulary::{Disconnect, Phase, TrackId, Transport};
+
+/// A named feed. Cloned as an `Arc`: the source holds it to publish, each viewer to subscribe, the API to look.
+#[derive(Debug)]
+pub struct Stream {
+    name: String,
+    made: Instant,
+    origin: WallTime,
+    pub(super) ring: broadcast::Sender<Arc<Burst>>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) metrics: Arc<StreamMetrics>,
+    /// How many want the source to run: viewers, and requests that wait for its description.
+    demand: watch::Sender<usize>,
+    viewers: Arc<Viewers>,
+    reconnect: Notify,
+    /// Locked for each report to or from somebody and once a burst by the publisher; never by a viewer's packets.
+    clock: Mutex<StreamClock>,
+    /// Locked once a burst by the publisher, and by whoever looks.
+    pub(super) stats: Mutex<Vec<TrackStats>>,
+}
+
+impl Stream {
+    /// A stream without a source yet, and the one [`Publisher`] it will ever have.
+    pub fn new(name: &str, metrics: Arc<StreamMetrics>) -> (Arc<Self>, Publisher) {
+        let status = Status::new();
+        metrics.phase(status.phase);
+        let stream = Arc::new(Self {
+            name: name.to_owned(),
+            made: Instant::now(),
+            origin: SystemTime::now().into(),
+            ring: broadcast::Sender::new(RING),
+            status: watch::Sender::new(status),
+            metrics,
+            demand: watch::Sender::new(0),
+            viewers: Arc::default(),
+            reconnect: Notify::new(),
+            clock: Mutex::new(StreamClock::new(WallTime(0), [])),
+            stats: Mutex::default(),
+        });
+        let publisher = Publisher::new(Arc::clone(&stream));
+        (stream, publisher)
+    }
+
+    /// The name it is served under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Counters of this stream.
+    pub fn metrics(&self) -> &Arc<StreamMetrics> {
+        &self.metrics
+    }
+
+    /// Follows what the source does.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// Waits until the source has described its tracks and their parameter sets are known, or two seconds have passed
+    /// since it went live: some cameras never say. `None` when the stream is removed. The caller bounds the wait.
+    pub async fn described(&self) -> Option<Arc<Description>> {
+        let mut status = self.status.subscribe();
+        loop {
+            let patience = {
+                let status = status.borrow_and_update();
+                if status.phase == Phase::Stopped {
+                    return None;
+                }
+                match (&status.description, status.live_since()) {
+                    (Some(description), _) if status.complete => return Some(Arc::clone(description)),
+                    (Some(description), Some(live)) if live.elapsed() >= PARAMETER_PATIENCE => {
+                        return Some(Arc::clone(description));
+                    }
+                    (_, live) => live.map(|live| PARAMETER_PATIENCE.saturating_sub(live.elapsed())),
+                }
+            };
+            let changed = async {
+                match patience {
+                    Some(patience) => tokio::time::timeout(patience, status.changed()).await.unwrap_or(Ok(())),
+                    None => status.changed().await,
+                }
+            };
+            changed.await.ok()?;
+        }
+    }
+
+    /// Follows the bursts from now on, and keeps the source wanted.
+    pub fn subscribe(self: &Arc<Self>) -> Subscription {
+        Subscription { bursts: self.ring.subscribe(), _demand: self.want() }
+    }
+
+    /// Keeps the source wanted for as long as the value lives.
+    pub fn want(self: &Arc<Self>) -> Demand {
+        self.demand.send_modify(|count| *count += 1);
+        Demand { stream: Arc::clone(self) }
+    }
+
+    /// Follows how many want the source to run.
+    pub fn demand(&self) -> watch::Receiver<usize> {
+        self.demand.subscribe()
+    }
+
+    /// Takes a seat among the viewers.
+    pub fn join(&self, peer: IpAddr, transport: Transport, user_agent: Option<String>) -> Seat {
+        self.viewers.join(Arc::clone(&self.metrics), peer, transport, user_agent)
+    }
+
+    /// Who watches.
+    pub fn viewers(&self) -> Vec<Arc<Viewer>> {
+        self.viewers.list()
+    }
+
+    /// Ends the stream: its viewers leave, and nobody waits for it any more.
+    pub fn close(&self) {
+        self.status.send_modify(|status| status.enter(Phase::Stopped));
+        self.metrics.phase(Phase::Stopped);
+        self.disconnect_viewers(Disconnect::StreamChanged);
+    }
+
+    pub(super) fn disconnect_viewers(&self, reason: Disconnect) {
+        for viewer in self.viewers.list() {
+            viewer.kick(reason);
+        }
+    }
+
+    /// Asks the source to drop its session and connect anew.
+    pub fn request_reconnect(&self) {
+        self.reconnect.notify_waiters();
+    }
+
+    /// Waits for somebody to ask for a new upstream session.
+    pub async fn reconnect_requested(&self) {
+        self.reconnect.notified().await;
+    }
+
+    /// How the source's tracks do, as of now.
+    pub fn track_stats(&self) -> Vec<TrackStats> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The moment `now` on a track's timeline and on the viewers' wall clock, for a sender report.
+    pub fn report(&self, track: TrackId, now: Instant) -> Option<(u64, WallTime)> {
+        self.clock().report(track, self.elapsed(now))
+    }
+
+    /// Time from the making of the stream to `instant`.
+    pub fn elapsed(&self, instant: Instant) -> Duration {
+        instant.saturating_duration_since(self.made)
+    }
+
+    pub(super) fn clock(&self) -> MutexGuard<'_, StreamClock> {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The wall clock at `elapsed` after the stream was made.
+    pub(super) fn wall(&self, elapsed: Duration) -> WallTime {
+        self.origin.after(elapsed)
+    }
+}
+
+/// Keeps a source wanted, by being held.
+#[derive(Debug)]
+pub struct Demand {
+    stream: Arc<Stream>,
+}
+
+impl Drop for Demand {
+    fn drop(&mut self) {
+        self.stream.demand.send_modify(|count| *count -= 1);
+    }
+}
+
+/// A viewer's ear on the ring.
+#[derive(Debug)]
+pub struct Subscription {
+    bursts: broadcast::Receiver<Arc<Burst>>,
+    _demand: Demand,
+}
+
+/// What a subscription gives next.
+#[derive(Debug)]
+pub enum Delivery {
+    /// Packets, in order.
+    Burst(Arc<Burst>),
+    /// The ring went past this viewer: it missed this many bursts.
+    Lagged(u64),
+    /// There will be no more.
+    Closed,
+}
+
+impl Subscription {
+    /// The next burst. Cancel-safe.
+    pub async fn next(&mut self) -> Delivery {
+        match self.bursts.recv().await {
+            Ok(burst) => Delivery::Burst(burst),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Delivery::Lagged(missed),
+            Err(broadcast::error::RecvError::Closed) => Delivery::Closed,
+        }
+    }
+
+    /// The next burst, if there is one already.
+    pub fn try_next(&mut self) -> Option<Delivery> {
+        match self.bursts.try_recv() {
+            Ok(burst) => Some(Delivery::Burst(burst)),
+            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(Delivery::Lagged(missed)),
+            Err(broadcast::error::TryRecvError::Closed) => Some(Delivery::Closed),
+            Err(broadcast::error::TryRecvError::Empty) => None,
+        }
+    }
+}
+
+/// Bursts in a ring. A slot is emptied when every viewer has seen it, so at rest the ring holds nothing; a viewer that
+/// stops reading keeps at most this many alive, 17 seconds of a camera with 30 frames a second.
+const RING: usize = 512;
+
+/// How long a description waits for parameter sets that come in-band. A camera sends them with its first key frame.
+const PARAMETER_PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,164 @@
+//! The viewers of a stream, for the API and for disconnecting them.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::{StreamMetrics, ViewerMetrics};
+use crate::vocabulary::{Disconnect, Skip, Transport};
+
+/// One viewer, as others may see it. Its counters are written by the viewer's own task.
+#[derive(Debug)]
+pub struct Viewer {
+    /// Different for every viewer of the process.
+    pub id: u64,
+    /// Where it watches from.
+    pub peer: IpAddr,
+    /// How its packets travel.
+    pub transport: Transport,
+    /// What it calls itself, if it does.
+    pub user_agent: Option<String>,
+    /// When its session began.
+    pub since: Instant,
+    kicked: CancellationToken,
+    kick_reason: OnceLock<Disconnect>,
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    skipped: AtomicU64,
+    latency_micros: AtomicU64,
+}
+
+impl Viewer {
+    /// Ends its session; it may come back.
+    pub fn kick(&self, reason: Disconnect) {
+        let _ = self.kick_reason.set(reason); // the first reason stands
+        self.kicked.cancel();
+    }
+
+    /// RTP packets handed to the kernel for it.
+    pub fn packets(&self) -> u64 {
+        self.packets.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of RTP and RTCP handed to the kernel for it.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Frames it did not get.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Recent time from a packet's arrival to its hand-over to the kernel.
+    pub fn latency(&self) -> Duration {
+        Duration::from_micros(self.latency_micros.load(Ordering::Relaxed))
+    }
+}
+
+/// The viewers of one stream.
+#[derive(Debug, Default)]
+pub(super) struct Viewers {
+    /// Locked when a viewer comes, goes or is listed; never on the way of a packet.
+    list: Mutex<Vec<Arc<Viewer>>>,
+}
+
+impl Viewers {
+    pub(super) fn list(&self) -> Vec<Arc<Viewer>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn join(
+        self: &Arc<Self>,
+        metrics: Arc<StreamMetrics>,
+        peer: IpAddr,
+        transport: Transport,
+        user_agent: Option<String>,
+    ) -> Seat {
+        let viewer = Arc::new(Viewer {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            peer,
+            transport,
+            user_agent,
+            since: Instant::now(),
+            kicked: CancellationToken::new(),
+            kick_reason: OnceLock::new(),
+            packets: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            latency_micros: AtomicU64::new(0),
+        });
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&viewer));
+        let counters = metrics.viewers(transport).clone();
+        counters.playing.inc();
+        counters.sessions.inc();
+        Seat { viewer, viewers: Arc::clone(self), metrics, counters, ended: Disconnect::Closed }
+    }
+}
+
+/// A viewer's place among the viewers of a stream, from its first PLAY to the end of its session.
+#[derive(Debug)]
+pub struct Seat {
+    viewer: Arc<Viewer>,
+    viewers: Arc<Viewers>,
+    metrics: Arc<StreamMetrics>,
+    counters: ViewerMetrics,
+    ended: Disconnect,
+}
+
+impl Seat {
+    /// The viewer who sits here.
+    pub fn viewer(&self) -> &Arc<Viewer> {
+        &self.viewer
+    }
+
+    /// Waits until the viewer is to be disconnected, and says why.
+    pub async fn kicked(&self) -> Disconnect {
+        self.viewer.kicked.cancelled().await;
+        self.viewer.kick_reason.get().copied().unwrap_or(Disconnect::Kicked)
+    }
+
+    /// Counts what one write handed to the kernel; `received` is when its oldest packet arrived.
+    pub fn sent(&self, packets: u64, bytes: u64, received: Instant) {
+        let latency = received.elapsed();
+        self.counters.sent_packets.inc_by(packets);
+        self.counters.sent_bytes.inc_by(bytes);
+        self.counters.latency.observe(latency.as_secs_f64());
+        let viewer = &self.viewer;
+        viewer.packets.fetch_add(packets, Ordering::Relaxed);
+        viewer.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let (old, new) = (viewer.latency_micros.load(Ordering::Relaxed), latency.as_micros() as u64);
+        let smoothed = if old == 0 { new } else { old - old / 8 + new / 8 };
+        viewer.latency_micros.store(smoothed, Ordering::Relaxed);
+    }
+
+    /// Counts frames that were left out for this viewer.
+    pub fn skipped(&self, reason: Skip, frames: u64) {
+        self.metrics.skipped(reason, frames);
+        self.viewer.skipped.fetch_add(frames, Ordering::Relaxed);
+    }
+
+    /// Counts the time from PLAY to the first key-frame packet.
+    pub fn started(&self, after: Duration) {
+        self.metrics.viewer_start.observe(after.as_secs_f64());
+    }
+
+    /// Gives the seat up, and says why.
+    pub fn leave(mut self, reason: Disconnect) {
+        self.ended = reason;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.counters.playing.dec();
+        self.metrics.disconnect(self.ended);
+        let mut list = self.viewers.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.retain(|viewer| viewer.id != self.viewer.id);
+    }
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);

@@ -1,0 +1,335 @@
+//! What one viewer gets of each burst, and under which numbers.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::scratch::Layout;
+use crate::hub::{Burst, Stream};
+use crate::rtp::rtcp::{self, SenderReport};
+use crate::rtp::{NtpTime, Rewriter, Start};
+use crate::sdp::{Description, Track};
+use crate::vocabulary::TrackId;
+
+/// The tracks one viewer has set up.
+#[derive(Debug)]
+pub(super) struct Player {
+    /// By track; `None` where a track is not set up.
+    tracks: Vec<Option<ViewerTrack>>,
+    /// The description the viewer plays by.
+    generation: Option<u32>,
+    /// When the first key-frame packet was sent.
+    opened: Option<Instant>,
+    cname: String,
+    next_report: Option<Instant>,
+}
+
+/// One track of one viewer.
+#[derive(Debug)]
+pub(super) struct ViewerTrack {
+    pub(super) carrier: Carrier,
+    rewriter: Rewriter,
+    clock_rate: u32,
+    /// The viewer has to wait for a key frame of this track before it can decode it.
+    has_key_frames: bool,
+    waits_for_key: bool,
+    playing: bool,
+    packets: u32,
+    octets: u32,
+    /// The last report sent: the middle of its NTP time, and when.
+    reported: Option<(u32, Instant)>,
+}
+
+/// Where a track's packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carrier {
+    /// Channels of the RTSP connection.
+    Channels {
+        /// For RTP.
+        rtp: u8,
+        /// For RTCP.
+        rtcp: u8,
+    },
+    /// UDP ports of the viewer.
+    Ports {
+        /// For RTP.
+        rtp: SocketAddr,
+        /// For RTCP.
+        rtcp: SocketAddr,
+    },
+}
+
+/// What of a burst is to be sent. Reused from burst to burst.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Places in the copy of the burst, in order.
+    pub(super) parts: Vec<Part>,
+    /// RTP packets in it.
+    pub(super) packets: u64,
+    /// Bytes of RTP in it.
+    pub(super) bytes: u64,
+    /// Frames left out because they need one that this viewer missed.
+    pub(super) skipped: u64,
+    /// It holds the first key-frame packet of this viewer.
+    pub(super) first_key: bool,
+}
+
+/// One packet of a plan.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    /// Where it stands, framing included.
+    pub(super) range: Range<usize>,
+    /// The track it belongs to.
+    pub(super) track: TrackId,
+}
+
+impl Player {
+    /// No track yet. `cname` names the viewer's session in reports.
+    pub(super) fn new(description: &Description, cname: String) -> Self {
+        let tracks = description.tracks.iter().map(|_| None).collect();
+        Self { tracks, generation: None, opened: None, cname, next_report: None }
+    }
+
+    /// Sets a track up, in place of an earlier set-up of it. Returns its SSRC.
+    pub(super) fn set_up(&mut self, track: &Track, carrier: Carrier) -> u32 {
+        let rewriter = Rewriter::random(&mut rand::rng());
+        let ssrc = rewriter.ssrc();
+        let has_key_frames = track.codec.has_key_frames();
+        if let Some(slot) = self.tracks.get_mut(track.id.index()) {
+            *slot = Some(ViewerTrack {
+                carrier,
+                rewriter,
+                clock_rate: track.clock_rate,
+                has_key_frames,
+                waits_for_key: has_key_frames,
+                playing: false,
+                packets: 0,
+                octets: 0,
+                reported: None,
+            });
+        }
+        ssrc
+    }
+
+    /// Gives a track up.
+    pub(super) fn remove(&mut self, track: TrackId) {
+        if let Some(slot) = self.tracks.get_mut(track.index()) {
+            *slot = None;
+        }
+    }
+
+    /// A track that is set up.
+    pub(super) fn track(&self, track: TrackId) -> Option<&ViewerTrack> {
+        self.tracks.get(track.index())?.as_ref()
+    }
+
+    /// The tracks that are set up.
+    pub(super) fn tracks(&self) -> impl Iterator<Item = (TrackId, &ViewerTrack)> {
+        let numbered = self.tracks.iter().enumerate();
+        numbered.filter_map(|(index, track)| Some((TrackId(index as u8), track.as_ref()?)))
+    }
+
+    /// Whether any track plays.
+    pub(super) fn is_playing(&self) -> bool {
+        self.tracks.iter().flatten().any(|track| track.playing)
+    }
+
+    /// Starts the tracks of `scope` (all when `None`) that do not play yet. `moment` is the stream's time now, where the
+    /// stream has one: a track that played before goes on from there.
+    pub(super) fn play(&mut self, scope: Option<TrackId>, moment: impl Fn(TrackId) -> Option<u64>) {
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            let (id, Some(track)) = (TrackId(index as u8), track) else { continue };
+            if track.playing || scope.is_some_and(|scope| scope != id) {
+                continue;
+            }
+            track.playing = true;
+            track.waits_for_key = track.has_key_frames;
+            if track.rewriter.is_anchored() {
+                let next = track.rewriter.next();
+                let timestamp = moment(id).and_then(|moment| track.rewriter.timestamp(moment));
+                let start = Start { sequence: next.sequence, timestamp: timestamp.unwrap_or(next.timestamp) };
+                track.rewriter = Rewriter::new(track.rewriter.ssrc(), start);
+            }
+        }
+        if self.tracks.iter().flatten().all(|track| !track.rewriter.is_anchored()) {
+            self.opened = None;
+            self.generation = None;
+        }
+        self.next_report = None;
+    }
+
+    /// Stops the tracks of `scope` (all when `None`).
+    pub(super) fn pause(&mut self, scope: Option<TrackId>) {
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            if let Some(track) = track
+                && scope.is_none_or(|scope| scope.index() == index)
+            {
+                track.playing = false;
+            }
+        }
+    }
+
+    /// The next packet's numbers of a track, for `RTP-Info`; `moment` as in [`Player::play`].
+    pub(super) fn announced(&self, track: TrackId, moment: Option<u64>) -> Option<Start> {
+        let rewriter = &self.track(track)?.rewriter;
+        let next = rewriter.next();
+        let now = moment.and_then(|moment| rewriter.timestamp(moment));
+        Some(Start { sequence: next.sequence, timestamp: now.unwrap_or(next.timestamp) })
+    }
+
+    /// The relay left bursts out for this viewer: video goes on at its next key frame, the rest at once.
+    pub(super) fn skip(&mut self) {
+        for track in self.tracks.iter_mut().flatten() {
+            track.rewriter.skip();
+            track.waits_for_key = track.has_key_frames;
+        }
+    }
+
+    /// Whether the burst belongs to another description than the one this viewer plays.
+    pub(super) fn is_outdated(&mut self, burst: &Burst) -> bool {
+        *self.generation.get_or_insert(burst.generation()) != burst.generation()
+    }
+
+    /// Writes this viewer's numbers into `copy`, a copy of the burst, and says in `plan` which parts to send.
+    pub(super) fn plan(&mut self, burst: &Burst, layout: Layout, copy: &mut [u8], plan: &mut Plan) {
+        plan.clear();
+        for (index, packet) in burst.packets().iter().enumerate() {
+            // Sound waits for the first picture, so that both start together; afterwards it waits for nothing.
+            let held = self.opened.is_none() && self.waits_for_video();
+            let Some(track) = self.tracks.get_mut(packet.track.index()).and_then(Option::as_mut) else { continue };
+            if !track.playing {
+                continue;
+            }
+            if track.waits_for_key {
+                if !packet.key {
+                    if self.opened.is_some() {
+                        plan.skipped += u64::from(packet.frame_start);
+                        track.rewriter.skip();
+                    }
+                    continue;
+                }
+                track.waits_for_key = false;
+            } else if held {
+                continue;
+            }
+            let opened = *self.opened.get_or_insert_with(|| {
+                plan.first_key = true;
+                burst.received()
+            });
+            track.start(packet.sequence, packet.timestamp, burst.received().saturating_duration_since(opened));
+            let range = layout.range(index, packet);
+            let bytes = &mut copy[range.clone()];
+            let rtp = match (layout, track.carrier) {
+                (Layout::Framed, Carrier::Channels { rtp, .. }) => {
+                    bytes[1] = rtp;
+                    &mut bytes[4..]
+                }
+                _ => bytes,
+            };
+            track.rewriter.rewrite(packet.sequence, packet.timestamp, rtp);
+            track.packets = track.packets.wrapping_add(1);
+            track.octets = track.octets.wrapping_add((packet.len() - RTP_HEADER) as u32);
+            plan.packets += 1;
+            plan.bytes += packet.len() as u64;
+            plan.parts.push(Part { range, track: packet.track });
+        }
+    }
+
+    /// Whether reports are due at `now`: with the first packets after PLAY, then every [`REPORT_EVERY`].
+    pub(super) fn reports_due(&mut self, now: Instant) -> bool {
+        let due = self.opened.is_some() && self.next_report.is_none_or(|next| now >= next);
+        if due {
+            self.next_report = Some(now + REPORT_EVERY);
+        }
+        due
+    }
+
+    /// Hands the sender report of each track that plays to `each`.
+    pub(super) fn reports(&mut self, stream: &Stream, now: Instant, mut each: impl FnMut(Carrier, &[u8])) {
+        let mut compound = Vec::new();
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            let Some(track) = track.as_mut().filter(|track| track.playing) else { continue };
+            let Some((moment, wall)) = stream.report(TrackId(index as u8), now) else { continue };
+            let Some(timestamp) = track.rewriter.timestamp(moment) else { continue };
+            let ntp = NtpTime::from(wall);
+            track.reported = Some((ntp.middle(), now));
+            let report = SenderReport {
+                ssrc: track.rewriter.ssrc(),
+                ntp,
+                timestamp,
+                packets: track.packets,
+                octets: track.octets,
+            };
+            compound.clear();
+            rtcp::write_report(&report, &self.cname, &mut compound);
+            each(track.carrier, &compound);
+        }
+    }
+
+    /// Hands the goodbye of each track to `each`.
+    pub(super) fn goodbyes(&self, mut each: impl FnMut(Carrier, &[u8])) {
+        let mut compound = Vec::new();
+        for track in self.tracks.iter().flatten().filter(|track| track.packets > 0) {
+            compound.clear();
+            rtcp::write_bye(track.rewriter.ssrc(), &self.cname, &mut compound);
+            each(track.carrier, &compound);
+        }
+    }
+
+    /// The round trip that a receiver's report block tells, if it quotes the last report of a track (RFC 3550 section
+    /// 6.4.1).
+    pub(super) fn round_trip(&self, report: &rtcp::ReceptionReport, now: Instant) -> Option<Duration> {
+        let track = self.tracks.iter().flatten().find(|track| track.rewriter.ssrc() == report.ssrc)?;
+        let (middle, sent) = track.reported.filter(|(middle, _)| *middle == report.last_report && *middle != 0)?;
+        debug_assert_eq!(middle, report.last_report);
+        let held = Duration::from_secs_f64(f64::from(report.delay_since_last_report) / 65_536.0);
+        now.saturating_duration_since(sent).checked_sub(held)
+    }
+
+    fn waits_for_video(&self) -> bool {
+        self.tracks.iter().flatten().any(|track| track.playing && track.waits_for_key)
+    }
+}
+
+impl ViewerTrack {
+    /// The viewer's synchronization source.
+    pub(super) fn ssrc(&self) -> u32 {
+        self.rewriter.ssrc()
+    }
+
+    /// Whether it has been played and not paused.
+    pub(super) fn is_playing(&self) -> bool {
+        self.playing
+    }
+
+    /// Fixes the offsets with the first packet. Usually it carries the very numbers that `RTP-Info` announced. A track
+    /// whose first packet comes long after the others began (metadata, say) starts as much later.
+    fn start(&mut self, sequence: u64, timestamp: u64, after: Duration) {
+        if self.rewriter.is_anchored() {
+            return;
+        }
+        if after > TOGETHER {
+            let ticks = (after.as_nanos() * u128::from(self.clock_rate) / 1_000_000_000) as u32;
+            let Start { sequence, timestamp } = self.rewriter.next();
+            let start = Start { sequence, timestamp: timestamp.wrapping_add(ticks) };
+            self.rewriter = Rewriter::new(self.rewriter.ssrc(), start);
+        }
+        self.rewriter.anchor(sequence, timestamp);
+    }
+}
+
+impl Plan {
+    fn clear(&mut self) {
+        self.parts.clear();
+        (self.packets, self.bytes, self.skipped, self.first_key) = (0, 0, 0, false);
+    }
+}
+
+/// Between a viewer's sender reports (RFC 3550 section 6.2 recommends 5 s as the minimum).
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// Tracks whose first packets are this close started together.
+const TOGETHER: Duration = Duration::from_millis(500);
+
+/// Bytes of a packet that a sender report does not count as payload.
+const RTP_HEADER: usize = crate::rtp::Header::LEN;

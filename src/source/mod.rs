@@ -1,0 +1,13 @@
+//! Where streams come from: cameras, through `retina`, and files.
+//!
+//! [`run`] keeps one stream's source going for as long as the stream exists. It knows sessions by what they deliver,
+//! not by the library behind them. It never waits on a viewer: publishing is not `async`.
+
+mod camera;
+mod error;
+mod file;
+mod retry;
+mod supervisor;
+
+pub use error::{Error, Step};
+pub use supervisor::run;
