@@ -273,24 +273,14 @@ fn camera(value: &Value<'_>) -> Option<CameraUrl> {
     }
 }
 
-/// `rtsp://user:${PASSWORD}@host`: the characters that would end a password early are escaped, so that any password
-/// works. A `%` is left alone, since many people keep the password escaped already.
+/// `rtsp://user:${PASSWORD}@host`: what could end the password early (see [`CameraUrl`]) is escaped, so that any
+/// password works. A `%` is left alone, since many people keep the password escaped already.
 fn fit_password(before: &str, value: String, after: &str) -> String {
-    if !(before.ends_with(':') && after.starts_with('@')) {
-        return value;
+    if before.ends_with(':') && after.starts_with('@') {
+        value.replace('/', "%2F").replace('?', "%3F")
+    } else {
+        value
     }
-    let mut fitted = String::with_capacity(value.len());
-    for c in value.chars() {
-        match c {
-            '@' => fitted.push_str("%40"),
-            ':' => fitted.push_str("%3A"),
-            '/' => fitted.push_str("%2F"),
-            '?' => fitted.push_str("%3F"),
-            '#' => fitted.push_str("%23"),
-            other => fitted.push(other),
-        }
-    }
-    fitted
 }
 
 fn file(value: &Value<'_>) -> Option<PathBuf> {

@@ -258,6 +258,15 @@ proptest! {
     }
 
     #[test]
+    fn a_password_from_the_environment_cannot_break_the_url(password in "[ -$&-~]{0,12}") {
+        let text = "streams: {a: 'rtsp://ann:${PASSWORD}@cam:8554/main?x=y@z'}";
+        let config = Config::parse(text, &|_| Some(password.clone())).unwrap();
+        let camera = first_camera(&config.streams["a"]);
+        prop_assert_eq!(camera.credentials().unwrap().password.reveal(), password.as_str());
+        prop_assert_eq!(camera.url().as_str(), "rtsp://cam:8554/main?x=y@z");
+    }
+
+    #[test]
     fn a_password_key_takes_any_text(password in "\\PC{0,16}") {
         let body = json!({"source": "rtsp://10.0.0.7/", "password": password});
         let stream = Stream::from_json(&body, &Defaults::default()).unwrap();
