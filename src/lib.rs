@@ -13,6 +13,7 @@
 //!
 //! A test (`tests/it/floors.rs`) holds the table.
 
+pub mod config;
 pub mod metrics;
 pub mod rtp;
 pub mod vocabulary;

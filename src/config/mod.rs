@@ -1,0 +1,264 @@
+//! The configuration: YAML (`config/fanlight.yml` documents every key), read in two stages.
+//!
+//! Text becomes an untyped tree (`node`, the only place that knows the YAML library), the tree becomes a validated
+//! [`Config`] (`reader`). The second stage never stops at a mistake: [`Problems`] lists all of them, each with its key
+//! path. `${NAME}` and `${NAME:default}` are filled in between, value by value.
+//!
+//! Keys are accepted only when they work. `users` and `access` are part of the contract and still to come: a file that
+//! has them is refused, because ignoring them would leave streams open that somebody meant to protect.
+
+mod camera_url;
+mod name;
+mod node;
+mod problems;
+mod reader;
+mod redact;
+mod stream;
+mod substitute;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
+pub use name::{StreamName, StreamNameError};
+pub use problems::{LoadError, Problem, Problems};
+pub use stream::{Defaults, Source, Stream, UpstreamTransport};
+
+use node::Node;
+use reader::{Key, Reader, Value};
+
+/// Name of the stream made of a camera that is given on the command line without a name.
+pub const DEFAULT_CAMERA_NAME: &str = "cam";
+
+/// A valid configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The RTSP server.
+    pub rtsp: Rtsp,
+    /// The HTTP sidecar.
+    pub http: Http,
+    /// How long a stop waits for viewers and cameras to be told before it cuts them off.
+    pub shutdown_grace: Duration,
+    /// What streams that are added at run time have unless they say otherwise; already part of `streams`.
+    pub defaults: Defaults,
+    /// The streams. There may be none: they can be added at run time.
+    pub streams: BTreeMap<StreamName, Stream>,
+}
+
+/// The RTSP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rtsp {
+    /// Where to listen; `None` = off.
+    pub listen: Option<SocketAddr>,
+    /// The even port for RTP and the next one for RTCP; `None` = viewers over TCP only.
+    pub udp_ports: Option<(u16, u16)>,
+    /// How long a session without a sign of life is kept. See [`Rtsp::advertised_session_timeout`].
+    pub session_timeout: Duration,
+    /// How long a viewer's socket may make no progress before the viewer is disconnected.
+    pub write_timeout: Duration,
+    /// How long DESCRIBE waits for a camera that is not up.
+    pub describe_timeout: Duration,
+    /// Most RTSP connections at a time.
+    pub max_connections: usize,
+}
+
+impl Rtsp {
+    /// What `Session: …;timeout=` tells viewers: 5 s less than is enforced, because Windows Media Foundation sends its
+    /// keep-alive exactly at the advertised time (field knowledge of gortsplib).
+    pub fn advertised_session_timeout(&self) -> Duration {
+        self.session_timeout.saturating_sub(Duration::from_secs(5))
+    }
+}
+
+/// The HTTP sidecar: page, API, metrics, health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where to listen; `None` = off.
+    pub listen: Option<SocketAddr>,
+}
+
+impl Default for Rtsp {
+    /// With UDP, for the runs that need no file.
+    fn default() -> Self {
+        Self {
+            listen: Some((Ipv4Addr::UNSPECIFIED, 8554).into()),
+            udp_ports: Some((8000, 8001)),
+            session_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(10),
+            // VLC gives up after about 5 s and says nothing of the reason.
+            describe_timeout: Duration::from_secs(5),
+            max_connections: 4096,
+        }
+    }
+}
+
+impl Default for Http {
+    /// On loopback: the API changes things, and nobody has to log in.
+    fn default() -> Self {
+        Self { listen: Some((Ipv4Addr::LOCALHOST, 8580).into()) }
+    }
+}
+
+impl Default for Config {
+    /// What a run without a file has: no streams, both servers, viewers over TCP and UDP.
+    fn default() -> Self {
+        Self {
+            rtsp: Rtsp::default(),
+            http: Http::default(),
+            // Container runtimes kill after 10 s.
+            shutdown_grace: Duration::from_secs(5),
+            defaults: Defaults::default(),
+            streams: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads YAML. `environment` looks up the variables of `${NAME}`.
+    ///
+    /// Differs from [`Config::default`] where the text says nothing in one point: UDP is off unless `udp_ports` is
+    /// there, since in a container its ports have to be opened as well.
+    pub fn parse(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let node = Node::from_yaml(text)?;
+        let reader = Reader::new(Some(environment));
+        let root = reader.root(&node);
+        let mut config = Self::default();
+        config.rtsp.udp_ports = None;
+        root.read_section(&[TOP_KEYS, LATER_KEYS], &mut config);
+        config.check_listeners(&root);
+        reader.finish(config)
+    }
+
+    /// Reads a file, with `${NAME}` from the environment of the process.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let mut text = String::new();
+        // One byte more than is accepted: enough to be refused, and `/dev/zero` does not fill the memory.
+        File::open(path)
+            .and_then(|file| file.take(node::MAX_TEXT as u64 + 1).read_to_string(&mut text))
+            .map_err(|cause| LoadError::Read { path: path.to_owned(), cause })?;
+        Self::parse(&text, &|name| std::env::var(name).ok())
+            .map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
+    }
+
+    /// The configuration of `fanlight URL --name NAME`: the defaults and this one stream. Problems carry the key `url`
+    /// or `name`.
+    pub fn for_camera(name: &str, url: &str) -> Result<Self, Problems> {
+        let mut wrong = Vec::new();
+        let mut note = |key: &str, message: String| wrong.push(Problem { key: key.to_owned(), message });
+        let name: Result<StreamName, _> = name.parse();
+        let camera: Result<CameraUrl, _> = url.parse();
+        if let Err(error) = &name {
+            note("name", error.to_string());
+        }
+        if let Err(error) = &camera {
+            note("url", format!("{error}, found {}", redact::quote(url)));
+        }
+        let (Ok(name), Ok(camera)) = (name, camera) else {
+            return Err(Problems(wrong));
+        };
+        let mut config = Self::default();
+        config.streams.insert(name, Stream::new(Source::Cameras(vec![camera])));
+        Ok(config)
+    }
+
+    fn check_listeners(&self, root: &Value<'_>) {
+        let (Some(rtsp), Some(http)) = (self.rtsp.listen, self.http.listen) else {
+            return;
+        };
+        let overlap = rtsp.ip() == http.ip() || rtsp.ip().is_unspecified() || http.ip().is_unspecified();
+        if rtsp.port() == http.port() && rtsp.port() != 0 && overlap {
+            root.problem_at("http", format!("listens on port {}, which rtsp has taken already", http.port()));
+        }
+    }
+}
+
+/// A timeout below this cuts off healthy viewers.
+const TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Keys of the document. `defaults` stands before `streams`, which needs it.
+const TOP_KEYS: &[Key<Config>] = &[
+    Key { name: "rtsp", read: |config, value| value.read_section(&[RTSP_KEYS], &mut config.rtsp) },
+    Key { name: "http", read: |config, value| value.read_section(&[HTTP_KEYS], &mut config.http) },
+    Key {
+        name: "shutdown_grace",
+        read: |config, value| value.read(&mut config.shutdown_grace, |v| v.duration(Duration::ZERO)),
+    },
+    Key { name: "defaults", read: |config, value| config.defaults = Defaults::read(value) },
+    Key { name: "streams", read: read_streams },
+];
+
+/// Keys of the contract that do not work yet and must not be ignored.
+const LATER_KEYS: &[Key<Config>] = &[
+    Key { name: "users", read: |_, value| value.problem(UNPROTECTED) },
+    Key { name: "access", read: |_, value| value.problem(UNPROTECTED) },
+];
+
+const UNPROTECTED: &str =
+    "not supported by this version, which lets anybody watch who can connect; restrict `rtsp.listen` instead";
+
+/// Keys of `rtsp`.
+const RTSP_KEYS: &[Key<Rtsp>] = &[
+    Key { name: "listen", read: |rtsp, value| value.read(&mut rtsp.listen, Value::listen) },
+    Key {
+        name: "udp_ports",
+        read: |rtsp, value| value.read(&mut rtsp.udp_ports, |v| udp_ports(v).map(Some)),
+    },
+    Key {
+        name: "session_timeout",
+        // Players send their keep-alive some seconds before the advertised time, which is 5 s less than this.
+        read: |rtsp, value| value.read(&mut rtsp.session_timeout, |v| v.duration(Duration::from_secs(10))),
+    },
+    Key {
+        name: "write_timeout",
+        read: |rtsp, value| value.read(&mut rtsp.write_timeout, |v| v.duration(TIMEOUT)),
+    },
+    Key {
+        name: "describe_timeout",
+        read: |rtsp, value| value.read(&mut rtsp.describe_timeout, |v| v.duration(TIMEOUT)),
+    },
+    Key {
+        name: "max_connections",
+        read: |rtsp, value| {
+            value.read(&mut rtsp.max_connections, |v| v.number("a whole number", 1..=1_000_000));
+        },
+    },
+];
+
+/// Keys of `http`.
+const HTTP_KEYS: &[Key<Http>] =
+    &[Key { name: "listen", read: |http, value| value.read(&mut http.listen, Value::listen) }];
+
+fn read_streams(config: &mut Config, value: &Value<'_>) {
+    for (name, value) in value.entries() {
+        let stream = Stream::read(&value, &config.defaults);
+        match name.parse::<StreamName>() {
+            Ok(name) => drop(config.streams.insert(name, stream)),
+            Err(error) => value.problem(error.to_string()),
+        }
+    }
+}
+
+/// An even port and the next one (RFC 3550 section 11), which is also what clients assume.
+fn udp_ports(value: &Value<'_>) -> Option<(u16, u16)> {
+    let what = "two ports, an even one for RTP and the next for RTCP, such as [8000, 8001]";
+    let items = value.items();
+    let [rtp, rtcp] = items.as_slice() else {
+        value.expected(what);
+        return None;
+    };
+    let (rtp, rtcp) = (rtp.number("a port", 1..=u16::MAX), rtcp.number("a port", 1..=u16::MAX));
+    let (rtp, rtcp) = (rtp?, rtcp?);
+    if rtp % 2 != 0 || rtp.checked_add(1) != Some(rtcp) {
+        value.problem(format!("expected {what}, found [{rtp}, {rtcp}]"));
+        return None;
+    }
+    Some((rtp, rtcp))
+}
