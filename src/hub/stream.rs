@@ -132,6 +132,11 @@ impl Stream {
         self.disconnect_viewers(Disconnect::StreamChanged);
     }
 
+    /// Whether the stream has ended.
+    pub fn is_closed(&self) -> bool {
+        self.status.borrow().phase == Phase::Stopped
+    }
+
     pub(super) fn disconnect_viewers(&self, reason: Disconnect) {
         for viewer in self.viewers.list() {
             viewer.kick(reason);

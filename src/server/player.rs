@@ -5,14 +5,14 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::scratch::Layout;
-use crate::hub::{Burst, Stream};
+use crate::hub::Burst;
 use crate::rtp::rtcp::{self, SenderReport};
-use crate::rtp::{NtpTime, Rewriter, Start};
+use crate::rtp::{NtpTime, Rewriter, Start, WallTime};
 use crate::sdp::{Description, Track};
 use crate::vocabulary::TrackId;
 
 /// The tracks one viewer has set up.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Player {
     /// By track; `None` where a track is not set up.
     tracks: Vec<Option<ViewerTrack>>,
@@ -245,11 +245,17 @@ impl Player {
     }
 
     /// Hands the sender report of each track that plays to `each`.
-    pub(super) fn reports(&mut self, stream: &Stream, now: Instant, mut each: impl FnMut(Carrier, &[u8])) {
+    /// `moment` is the stream's time now and the wall clock of it.
+    pub(super) fn reports(
+        &mut self,
+        now: Instant,
+        moment: impl Fn(TrackId) -> Option<(u64, WallTime)>,
+        mut each: impl FnMut(Carrier, &[u8]),
+    ) {
         let mut compound = Vec::new();
         for (index, track) in self.tracks.iter_mut().enumerate() {
             let Some(track) = track.as_mut().filter(|track| track.playing) else { continue };
-            let Some((moment, wall)) = stream.report(TrackId(index as u8), now) else { continue };
+            let Some((moment, wall)) = moment(TrackId(index as u8)) else { continue };
             let Some(timestamp) = track.rewriter.timestamp(moment) else { continue };
             let ntp = NtpTime::from(wall);
             track.reported = Some((ntp.middle(), now));
@@ -280,8 +286,7 @@ impl Player {
     /// 6.4.1).
     pub(super) fn round_trip(&self, report: &rtcp::ReceptionReport, now: Instant) -> Option<Duration> {
         let track = self.tracks.iter().flatten().find(|track| track.rewriter.ssrc() == report.ssrc)?;
-        let (middle, sent) = track.reported.filter(|(middle, _)| *middle == report.last_report && *middle != 0)?;
-        debug_assert_eq!(middle, report.last_report);
+        let (_, sent) = track.reported.filter(|(middle, _)| *middle == report.last_report && *middle != 0)?;
         let held = Duration::from_secs_f64(f64::from(report.delay_since_last_report) / 65_536.0);
         now.saturating_duration_since(sent).checked_sub(held)
     }

@@ -1,0 +1,164 @@
+//! RTSP to viewers.
+//!
+//! [`Server::run`] accepts connections and places each on a worker thread as one task, which reads its requests and
+//! writes its media. A session over TCP belongs to its connection and ends with it; RFC 2326 section 1.1 would let it
+//! live on, and no player makes use of that. A session over UDP is a task of its own and is reached by its id from any
+//! connection of the same address.
+
+mod connection;
+mod mount;
+mod outbox;
+mod playback;
+mod player;
+mod requests;
+mod scratch;
+mod session;
+mod udp;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+pub use mount::Mounts;
+pub use playback::{ClipMount, ClipSettings};
+pub use udp::UdpPorts;
+
+use crate::metrics::Metrics;
+use crate::rtsp::Limits;
+use crate::workers::Workers;
+use udp::UdpTable;
+
+/// What a server is allowed and when it gives up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// A viewer that gives no sign of life for this long is gone.
+    pub session_timeout: Duration,
+    /// What viewers are told about it: a little less, because Windows Media Foundation pings exactly then.
+    pub advertised_timeout: Duration,
+    /// A viewer whose socket takes nothing for this long is gone.
+    pub write_timeout: Duration,
+    /// How long DESCRIBE waits for a source that is on its way.
+    pub describe_timeout: Duration,
+    /// A request that is not complete after this long ends its connection.
+    pub request_timeout: Duration,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// What a request may hold.
+    pub limits: Limits,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Shared {
+    mounts: Mounts,
+    settings: Settings,
+    udp: Option<Arc<UdpPorts>>,
+    udp_sessions: Arc<UdpTable>,
+    metrics: Arc<Metrics>,
+    workers: Workers,
+    connections: AtomicUsize,
+}
+
+/// An RTSP server.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// A server of `mounts`, whose viewers are placed on `workers`; TCP only where `udp` is `None`.
+    pub fn new(mounts: Mounts, udp: Option<UdpPorts>, settings: Settings, workers: Workers) -> Self {
+        let metrics = Arc::clone(mounts.hub.metrics());
+        let shared = Shared {
+            mounts,
+            settings,
+            udp: udp.map(Arc::new),
+            udp_sessions: Arc::default(),
+            metrics,
+            workers,
+            connections: AtomicUsize::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Accepts connections until `stop`. Viewers are then said goodbye to; `Workers::drained` tells when they are gone.
+    ///
+    /// # Errors
+    /// The UDP ports cannot be watched.
+    pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
+        let receive = async {
+            match &self.shared.udp {
+                Some(ports) => ports.receive(&self.shared.udp_sessions).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            () = self.accept(listener, &stop) => Ok(()),
+            received = receive => received,
+        }
+    }
+
+    async fn accept(&self, listener: TcpListener, stop: &CancellationToken) {
+        let mut complained: Option<Instant> = None;
+        let mut complain = |what: std::fmt::Arguments<'_>| {
+            if complained.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
+                complained = Some(Instant::now());
+                tracing::warn!("{what}");
+            }
+        };
+        loop {
+            match listener.accept().await {
+                Ok((socket, peer)) => {
+                    let limit = self.shared.settings.max_connections;
+                    if self.shared.connections.load(Ordering::Relaxed) >= limit {
+                        complain(format_args!("connections are refused: {limit} are open (rtsp.max_connections)"));
+                        continue;
+                    }
+                    self.place(socket, peer, stop.child_token());
+                }
+                Err(error) => {
+                    // Out of descriptors, mostly: viewers in play are not harmed, and some will leave.
+                    complain(format_args!("cannot accept a connection: {error}"));
+                    time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Moves a connection to a worker.
+    fn place(&self, socket: TcpStream, peer: SocketAddr, stop: CancellationToken) {
+        let shared = Arc::clone(&self.shared);
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        let open = Open(Arc::clone(&shared));
+        let Ok(socket) = socket.into_std() else { return };
+        self.shared.workers.spawn("connection", move || async move {
+            let _open = open;
+            match TcpStream::from_std(socket) {
+                Ok(socket) => connection::serve(socket, peer, shared, stop).await,
+                Err(error) => tracing::debug!(%peer, %error, "a connection could not be taken over"),
+            }
+        });
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct Open(Arc<Shared>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Between two lines of the log about the same trouble.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// Without a pause the loop would spin for as long as there is no descriptor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,165 @@
+//! A file, played to one viewer: the bundled file server's side of a session.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::time;
+
+use crate::codec::PacketKind;
+use crate::hub::{BurstBuilder, Delivery, Stream};
+use crate::jpeg::{Clip, ClipPackets};
+use crate::metrics::Metrics;
+use crate::rtp::{Header, Place, WallTime};
+use crate::sdp::Description;
+use crate::vocabulary::TrackId;
+
+/// A clip under a name.
+#[derive(Debug)]
+pub struct ClipMount {
+    stream: Arc<Stream>,
+    clip: Arc<Clip>,
+    description: Arc<Description>,
+    settings: ClipSettings,
+}
+
+/// How a clip is played.
+#[derive(Clone, Copy, Debug)]
+pub struct ClipSettings {
+    /// Frames a second, above 0.
+    pub fps: f64,
+    /// Largest RTP packet in bytes, header included.
+    pub packet_size: usize,
+    /// Begin again at the end, rather than end the stream.
+    pub repeat: bool,
+}
+
+/// One viewer's position in a clip.
+#[derive(Debug)]
+pub(super) struct Playback {
+    mount: Arc<ClipMount>,
+    /// The next frame.
+    frame: usize,
+    /// When the next frame is due.
+    due: Instant,
+    /// Frames sent since this playback was made: the clock of its timeline, which goes on when the clip starts again.
+    sent: u64,
+    sequence: u64,
+    builder: BurstBuilder,
+    /// A frame's place on the timeline and on the wall clock, for reports.
+    anchor: (u64, Instant, WallTime),
+}
+
+impl ClipMount {
+    /// Puts a clip under `name`.
+    pub fn new(name: &str, clip: Arc<Clip>, settings: ClipSettings, metrics: &Metrics) -> Self {
+        let (stream, _never_published) = Stream::new(name, metrics.stream(name));
+        let first = &clip.frames()[0];
+        let description = Arc::new(Description::jpeg(first.width(), first.height(), settings.fps));
+        Self { stream, clip, description, settings }
+    }
+
+    pub(super) fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    pub(super) fn description(&self) -> &Arc<Description> {
+        &self.description
+    }
+
+    /// `None` where it has no end.
+    pub(super) fn duration(&self) -> Option<Duration> {
+        (!self.settings.repeat).then(|| self.at(self.clip.frames().len()))
+    }
+
+    /// When a frame is due, from the start of the clip.
+    fn at(&self, frame: usize) -> Duration {
+        Duration::from_secs_f64(frame as f64 / self.settings.fps)
+    }
+}
+
+impl Playback {
+    /// At the start of the clip.
+    pub(super) fn new(mount: Arc<ClipMount>) -> Self {
+        let now = Instant::now();
+        Self {
+            mount,
+            frame: 0,
+            due: now,
+            sent: 0,
+            sequence: 0,
+            builder: BurstBuilder::default(),
+            anchor: (0, now, SystemTime::now().into()),
+        }
+    }
+
+    /// Goes on from where it stands, or from `position`. `false` where the clip ends before that.
+    pub(super) fn resume(&mut self, position: Option<Duration>) -> bool {
+        let now = Instant::now();
+        if let Some(position) = position {
+            let frame = (position.as_secs_f64() * self.mount.settings.fps).floor() as usize;
+            if frame >= self.mount.clip.frames().len() {
+                return false;
+            }
+            self.frame = frame;
+        }
+        self.due = now;
+        self.anchor = (self.timestamp(), now, SystemTime::now().into());
+        true
+    }
+
+    /// The next frame, when it is due. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Delivery {
+        let frames = self.mount.clip.frames();
+        if self.frame >= frames.len() {
+            if !self.mount.settings.repeat {
+                return Delivery::Closed;
+            }
+            self.frame = 0;
+        }
+        time::sleep_until(self.due.into()).await;
+        let timestamp = self.timestamp();
+        let mut packets = ClipPackets::new(self.mount.settings.packet_size);
+        let (builder, sequence, now) = (&mut self.builder, &mut self.sequence, Instant::now());
+        let mut first = true;
+        packets.frame(&frames[self.frame], *sequence as u16, timestamp as u32, 0, |packet, header: &Header| {
+            let place = Place { sequence: *sequence, timestamp, lost: 0, reordered: false, restarted: false };
+            let kind = PacketKind { key: first, frame_start: first, ..PacketKind::default() };
+            builder.push(TrackId(0), packet, header, place, kind, now);
+            *sequence += 1;
+            first = false;
+        });
+        self.frame += 1;
+        self.sent += 1;
+        // From the time the frame was due, not from now: a late frame does not delay those after it. But a viewer that
+        // was away for long is not shown what it missed in a rush.
+        let interval = self.mount.at(1);
+        self.due = (self.due + interval).max(now.checked_sub(MAX_BEHIND).unwrap_or(now));
+        match self.builder.finish(0) {
+            Some(burst) => Delivery::Burst(Arc::new(burst)),
+            None => Delivery::Lagged(1), // a frame without a packet: none exists, the clip was checked when it was read
+        }
+    }
+
+    /// The moment `now` on the timeline and on the wall clock.
+    pub(super) fn report(&self, now: Instant) -> Option<(u64, WallTime)> {
+        let (timestamp, at, wall) = self.anchor;
+        let elapsed = now.saturating_duration_since(at);
+        Some((timestamp + (elapsed.as_secs_f64() * f64::from(CLOCK_RATE)) as u64, wall.after(elapsed)))
+    }
+
+    /// The next frame's place in the clip.
+    pub(super) fn position(&self) -> Duration {
+        self.mount.at(self.frame)
+    }
+
+    /// The next frame's timestamp.
+    fn timestamp(&self) -> u64 {
+        (self.sent as f64 * f64::from(CLOCK_RATE) / self.mount.settings.fps).round() as u64
+    }
+}
+
+/// RTP/JPEG's clock ([RFC 2435 section 3](https://datatracker.ietf.org/doc/html/rfc2435#section-3)).
+const CLOCK_RATE: u32 = 90_000;
+
+/// How far a playback may be behind before it leaves the past alone.
+const MAX_BEHIND: Duration = Duration::from_secs(1);

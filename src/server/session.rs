@@ -1,0 +1,418 @@
+//! An RTSP session: INIT, READY, PLAYING ([RFC 2326 appendix A](https://datatracker.ietf.org/doc/html/rfc2326#appendix-A)).
+//!
+//! The viewer drives, so the state is an enum, and what exists only in a state lives in that state's type. A request
+//! that does not fit is answered, not failed: refusals are values.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::mount::{Feed, Mount};
+use super::playback::Playback;
+use super::player::{Carrier, Player};
+use crate::hub::{Delivery, Seat};
+use crate::rtsp::range::{NptTime, Range};
+use crate::rtsp::rtp_info::{self, RtpInfo};
+use crate::rtsp::{Method, Request, Response, Status, TrackControl, Uri, session_id};
+use crate::sdp::{Description, Track};
+use crate::vocabulary::{Disconnect, TrackId, Transport};
+
+/// One viewer's session.
+#[derive(Debug)]
+pub(super) struct Session {
+    id: String,
+    mount: Mount,
+    description: Arc<Description>,
+    /// The base of the tracks' URLs, as the viewer knows them.
+    base: String,
+    peer: IpAddr,
+    transport: Transport,
+    user_agent: Option<String>,
+    /// The `timeout` told to the viewer.
+    advertised: Duration,
+    last_seen: Instant,
+    state: State,
+}
+
+/// Where a session stands.
+#[derive(Debug)]
+enum State {
+    Init(Init),
+    Ready(Ready),
+    Playing(Playing),
+}
+
+/// No track is set up.
+#[derive(Debug)]
+struct Init {
+    player: Player,
+}
+
+/// Tracks are set up, none plays.
+#[derive(Debug)]
+struct Ready {
+    player: Player,
+    /// After a pause: the viewer's place in a file.
+    paused: Option<Playback>,
+    /// After the first PLAY.
+    seat: Option<Seat>,
+}
+
+/// Packets flow.
+#[derive(Debug)]
+pub(super) struct Playing {
+    pub(super) player: Player,
+    pub(super) feed: Feed,
+    pub(super) seat: Seat,
+    /// When PLAY came, until the first key-frame packet is sent.
+    pub(super) asked: Option<Instant>,
+}
+
+/// What a session waits for.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// Something to send.
+    Delivery(Delivery),
+    /// Somebody wants this viewer out.
+    Kicked(Disconnect),
+}
+
+impl Init {
+    fn set_up(mut self, track: &Track, carrier: Carrier) -> (Ready, u32) {
+        let ssrc = self.player.set_up(track, carrier);
+        (Ready { player: self.player, paused: None, seat: None }, ssrc)
+    }
+}
+
+impl Playing {
+    fn pause(self) -> Ready {
+        let paused = match self.feed {
+            Feed::Live(_) => None,
+            Feed::Clip(playback) => Some(playback),
+        };
+        Ready { player: self.player, paused, seat: Some(self.seat) }
+    }
+}
+
+/// What distinguishes a session from others when it is made.
+#[derive(Debug)]
+pub(super) struct Viewer {
+    pub(super) peer: IpAddr,
+    pub(super) transport: Transport,
+    pub(super) user_agent: Option<String>,
+}
+
+impl Session {
+    /// A session in INIT. `base` is the `Content-Base` of the stream in the viewer's words.
+    pub(super) fn new(
+        mount: Mount,
+        description: Arc<Description>,
+        base: String,
+        viewer: Viewer,
+        advertised: Duration,
+    ) -> Self {
+        let id = format!("{:032x}", rand::random::<u128>());
+        // The same name for all tracks of a session, different for each session, and no address in it (RFC 7022).
+        let player = Player::new(&description, format!("fanlight-{:016x}", rand::random::<u64>()));
+        let Viewer { peer, transport, user_agent } = viewer;
+        Self {
+            id,
+            mount,
+            description,
+            base,
+            peer,
+            transport,
+            user_agent,
+            advertised,
+            last_seen: Instant::now(),
+            state: State::Init(Init { player }),
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    pub(super) fn mount(&self) -> &Mount {
+        &self.mount
+    }
+
+    /// Something came from the viewer.
+    pub(super) fn touch(&mut self) {
+        self.last_seen = Instant::now();
+    }
+
+    pub(super) fn last_seen(&self) -> Instant {
+        self.last_seen
+    }
+
+    /// The playing state, if it is the present one.
+    pub(super) fn playing(&mut self) -> Option<&mut Playing> {
+        match &mut self.state {
+            State::Playing(playing) => Some(playing),
+            State::Init(_) | State::Ready(_) => None,
+        }
+    }
+
+    /// Whether packets flow.
+    pub(super) fn is_playing(&self) -> bool {
+        matches!(self.state, State::Playing(_))
+    }
+
+    /// The carriers of the tracks that are set up.
+    pub(super) fn carriers(&self) -> impl Iterator<Item = Carrier> {
+        self.player().tracks().map(|(_, track)| track.carrier)
+    }
+
+    /// The `Session` header of answers.
+    pub(super) fn header(&self) -> String {
+        session_id::format(&self.id, self.advertised)
+    }
+
+    /// The track that a SETUP means: the one in its URI, or the only one.
+    ///
+    /// # Errors
+    /// 404 for a track that the stream does not have, 459 where the URI leaves it open (RFC 2326 section 11.3.10).
+    pub(super) fn find_track<'d>(description: &'d Description, uri: &Uri) -> Result<&'d Track, Status> {
+        match uri.track {
+            Some(TrackControl::Track(id)) => description.track(id).ok_or(Status::NOT_FOUND),
+            Some(TrackControl::Unknown) => Err(Status::NOT_FOUND),
+            None => match description.tracks.as_slice() {
+                [only] => Ok(only),
+                _ => Err(Status::AGGREGATE_NOT_ALLOWED),
+            },
+        }
+    }
+
+    /// Sets a track up, or again. Returns its SSRC.
+    ///
+    /// # Errors
+    /// 455 while playing.
+    pub(super) fn set_up(&mut self, track: &Track, carrier: Carrier) -> Result<u32, Status> {
+        match self.take_state() {
+            State::Init(init) => {
+                let (ready, ssrc) = init.set_up(track, carrier);
+                self.state = State::Ready(ready);
+                Ok(ssrc)
+            }
+            State::Ready(mut ready) => {
+                let ssrc = ready.player.set_up(track, carrier);
+                self.state = State::Ready(ready);
+                Ok(ssrc)
+            }
+            State::Playing(playing) => {
+                self.state = State::Playing(playing);
+                Err(Status::METHOD_NOT_VALID)
+            }
+        }
+    }
+
+    /// Answers a request of this session other than SETUP. The second value says that the session has ended.
+    pub(super) fn answer(&mut self, request: &Request, uri: Option<&Uri>) -> (Response, bool) {
+        self.touch();
+        let scope = match self.scope(uri) {
+            Ok(scope) => scope,
+            Err(status) => return (self.refuse(status), false),
+        };
+        let answered = match request.method {
+            Method::Play => self.play(request, scope),
+            Method::Pause => self.pause(scope),
+            Method::Teardown => {
+                let ended = self.tear_down(scope);
+                return (Response::new(Status::OK).header("Session", self.header()), ended);
+            }
+            // Keep-alives, and parameters: there are none to get or set. An empty answer keeps strict clients content
+            // (mediamtx#842); naming a parameter is answered with 451 where there is a body.
+            Method::GetParameter | Method::SetParameter if !request.body.is_empty() => {
+                Err(Status::PARAMETER_NOT_UNDERSTOOD)
+            }
+            _ => Ok(Response::new(Status::OK)),
+        };
+        let response = match answered {
+            Ok(response) => response.header("Session", self.header()),
+            Err(status) => self.refuse(status),
+        };
+        (response, false)
+    }
+
+    /// Waits for the next thing to do. Cancel-safe; forever while not playing.
+    pub(super) async fn next(&mut self) -> Next {
+        let State::Playing(playing) = &mut self.state else { return std::future::pending().await };
+        tokio::select! {
+            biased;
+            delivery = playing.feed.next() => Next::Delivery(delivery),
+            reason = playing.seat.kicked() => Next::Kicked(reason),
+        }
+    }
+
+    /// Hands the goodbye of each track to `each`.
+    pub(super) fn goodbyes(&self, each: impl FnMut(Carrier, &[u8])) {
+        self.player().goodbyes(each);
+    }
+
+    /// Ends the session: its seat is given up for this reason.
+    pub(super) fn end(self, reason: Disconnect) {
+        let seat = match self.state {
+            State::Init(_) => None,
+            State::Ready(ready) => ready.seat,
+            State::Playing(playing) => Some(playing.seat),
+        };
+        if let Some(seat) = seat {
+            seat.leave(reason);
+        }
+    }
+
+    /// Reads a receiver's compound packet: round trips and loss go to the metrics.
+    pub(super) fn received(&mut self, compound: &[u8], metrics: &crate::metrics::Metrics) {
+        self.touch();
+        let now = Instant::now();
+        crate::rtp::rtcp::read(compound, |item| {
+            if let crate::rtp::rtcp::Item::Reception(report) = item {
+                metrics.rtcp_fraction_lost.observe(f64::from(report.fraction_lost) / 256.0);
+                if let Some(round_trip) = self.player().round_trip(&report, now) {
+                    metrics.rtcp_round_trip_seconds.observe(round_trip.as_secs_f64());
+                }
+            }
+        });
+    }
+
+    /// The track a request means; `None` for all. VLC asks track by track.
+    fn scope(&self, uri: Option<&Uri>) -> Result<Option<TrackId>, Status> {
+        match uri.and_then(|uri| uri.track) {
+            None => Ok(None),
+            Some(TrackControl::Track(id)) if self.player().track(id).is_some() => Ok(Some(id)),
+            Some(TrackControl::Track(_) | TrackControl::Unknown) => Err(Status::NOT_FOUND),
+        }
+    }
+
+    fn play(&mut self, request: &Request, scope: Option<TrackId>) -> Result<Response, Status> {
+        let range = match request.headers.get("Range") {
+            Some(range) => Some(Range::parse(range).map_err(|_| Status::INVALID_RANGE)?),
+            None => None,
+        };
+        if self.mount.is_gone() {
+            return Err(Status::SESSION_NOT_FOUND);
+        }
+        let position = match (&range, self.mount.duration()) {
+            (Some(Range::Npt { start: Some(NptTime::At(at)), .. }), Some(_)) => Some(*at),
+            _ => None,
+        };
+        let now = Instant::now();
+        let mut playing = match self.take_state() {
+            State::Init(init) => {
+                self.state = State::Init(init);
+                return Err(Status::METHOD_NOT_VALID);
+            }
+            State::Ready(ready) => {
+                let stream = self.mount.stream();
+                let feed = match (&self.mount, ready.paused) {
+                    (Mount::Live(stream), _) => Feed::Live(stream.subscribe()),
+                    (Mount::Clip(_), Some(paused)) => Feed::Clip(paused),
+                    (Mount::Clip(clip), None) => Feed::Clip(Playback::new(Arc::clone(clip))),
+                };
+                let seat = ready
+                    .seat
+                    .unwrap_or_else(|| stream.join(self.peer, self.transport, self.user_agent.clone()));
+                Playing { player: ready.player, feed, seat, asked: Some(now) }
+            }
+            State::Playing(playing) => playing,
+        };
+        let was_playing = playing.player.is_playing();
+        let sought = match &mut playing.feed {
+            Feed::Clip(playback) if !was_playing || position.is_some() => playback.resume(position),
+            Feed::Live(_) | Feed::Clip(_) => true,
+        };
+        if !sought {
+            self.state = if was_playing { State::Playing(playing) } else { State::Ready(playing.pause()) };
+            return Err(Status::INVALID_RANGE);
+        }
+        let Playing { player, feed, .. } = &mut playing;
+        let stream = self.mount.stream();
+        player.play(scope, |track| feed.report(stream, track, now).map(|(moment, _)| moment));
+        let infos: Vec<RtpInfo> = player
+            .tracks()
+            .filter(|(_, track)| track.is_playing())
+            .filter_map(|(id, _)| {
+                let moment = feed.report(stream, id, now).map(|(moment, _)| moment);
+                let start = player.announced(id, moment)?;
+                Some(RtpInfo {
+                    url: Some(format!("{}trackID={id}", self.base)),
+                    seq: Some(start.sequence),
+                    rtptime: Some(start.timestamp),
+                })
+            })
+            .collect();
+        let range = match (&playing.feed, self.mount.duration()) {
+            (Feed::Clip(playback), Some(duration)) => {
+                Range::Npt { start: Some(NptTime::At(playback.position())), end: Some(duration) }
+            }
+            _ => Range::NOW,
+        };
+        self.state = State::Playing(playing);
+        Ok(Response::new(Status::OK).header("Range", range).header("RTP-Info", rtp_info::format(&infos)))
+    }
+
+    fn pause(&mut self, scope: Option<TrackId>) -> Result<Response, Status> {
+        let (state, answer) = match self.take_state() {
+            State::Init(init) => (State::Init(init), Err(Status::METHOD_NOT_VALID)),
+            State::Ready(ready) => (State::Ready(ready), Ok(Response::new(Status::OK))),
+            State::Playing(mut playing) => {
+                playing.player.pause(scope);
+                let state = if playing.player.is_playing() {
+                    State::Playing(playing)
+                } else {
+                    State::Ready(playing.pause())
+                };
+                (state, Ok(Response::new(Status::OK)))
+            }
+        };
+        self.state = state;
+        answer
+    }
+
+    /// Gives up one track, or all. Returns whether that was the end of the session.
+    fn tear_down(&mut self, scope: Option<TrackId>) -> bool {
+        let Some(track) = scope else { return true };
+        let player = match &mut self.state {
+            State::Init(Init { player })
+            | State::Ready(Ready { player, .. })
+            | State::Playing(Playing { player, .. }) => player,
+        };
+        player.remove(track);
+        player.tracks().next().is_none()
+    }
+
+    /// Takes the state to turn it into another; the caller puts one back before it returns.
+    fn take_state(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::Init(Init { player: Player::default() }))
+    }
+
+    fn player(&self) -> &Player {
+        match &self.state {
+            State::Init(Init { player })
+            | State::Ready(Ready { player, .. })
+            | State::Playing(Playing { player, .. }) => player,
+        }
+    }
+
+    /// An error answer; 455 says what would be valid (RFC 2326 section 11.3.6).
+    pub(super) fn refuse(&self, status: Status) -> Response {
+        let response = Response::new(status).header("Session", self.header());
+        if status != Status::METHOD_NOT_VALID {
+            return response;
+        }
+        response.header(
+            "Allow",
+            match self.state {
+                State::Init(_) => "OPTIONS, DESCRIBE, SETUP, TEARDOWN",
+                State::Ready(_) | State::Playing(_) => {
+                    "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER"
+                }
+            },
+        )
+    }
+}
