@@ -14,6 +14,7 @@
 //! A test (`tests/it/floors.rs`) holds the table.
 
 pub mod config;
+pub mod jpeg;
 pub mod metrics;
 pub mod rtp;
 pub mod vocabulary;
