@@ -14,4 +14,5 @@
 //! A test (`tests/it/floors.rs`) holds the table.
 
 pub mod codec;
+pub mod sdp;
 pub mod vocabulary;
