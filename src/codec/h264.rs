@@ -239,6 +239,7 @@ mod tests {
             (SEI_NAL, false),
             (&aggregate(&[0x18], 0, &[SEI_NAL, b_slice]), true),
             (&aggregate(&[0x78], 0, &[P_NAL, b_slice]), false),
+            (&aggregate(&[0x18], 0, &[P_NAL, b_slice]), false),
             (&[], false),
         ] {
             assert_eq!(watch.inspect(payload, 1).1, droppable, "{payload:02x?}");
@@ -257,12 +258,16 @@ mod tests {
 
     #[test]
     fn intra_pictures_that_are_not_idr_are_starts_with_their_sps() {
-        let mut watch = watch();
-        assert_eq!(keys(&mut watch, [(SPS_NAL, 0), (IDR_NAL, 0)]), [true, false]);
-        let i_slice: &[u8] = &[0x61, 0x88, 0x84];
-        for timestamp in 1..20 {
-            let packets = [(SPS_NAL, timestamp), (PPS_NAL, timestamp), (i_slice, timestamp)];
-            assert_eq!(keys(&mut watch, packets), [true, false, false]);
+        // One slice in each form: whole, in an FU-A, in an FU-B behind its decoding order number.
+        let forms: [&[u8]; 3] =
+            [&[0x61, 0x88, 0x84], &[0x7c, 0x81, 0x88, 0x84], &[0x7d, 0x81, 0, 7, 0x88, 0x84]];
+        for i_slice in forms {
+            let mut watch = watch();
+            assert_eq!(keys(&mut watch, [(SPS_NAL, 0), (IDR_NAL, 0)]), [true, false]);
+            for timestamp in 1..20 {
+                let packets = [(SPS_NAL, timestamp), (PPS_NAL, timestamp), (i_slice, timestamp)];
+                assert_eq!(keys(&mut watch, packets), [true, false, false], "{i_slice:02x?}");
+            }
         }
     }
 }

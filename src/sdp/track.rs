@@ -53,7 +53,7 @@ impl Track {
             None => usual_clock_rate(payload_type, &kind),
         };
         let channels = encoding.as_ref().and_then(|encoding| encoding.channels).filter(|_| kind == "audio");
-        let fmtp = media.fmtp(payload_type).filter(|fmtp| is_publishable(fmtp)).map(str::to_owned);
+        let fmtp = media.fmtp(payload_type).and_then(publishable_fmtp);
         let mut track = Self {
             id,
             kind,
@@ -188,6 +188,16 @@ fn kept_attributes(media: &Media) -> Vec<Attribute> {
     kept
 }
 
+/// An fmtp as it is, or without the parameters that are not for viewers; `None` when nothing is left.
+fn publishable_fmtp(fmtp: &str) -> Option<String> {
+    if is_publishable(fmtp) {
+        return Some(fmtp.to_owned());
+    }
+    let kept: Vec<&str> = fmtp.split(';').filter(|parameter| is_publishable(parameter)).collect();
+    let kept = kept.join(";").trim().to_owned();
+    (!kept.is_empty()).then_some(kept)
+}
+
 /// Whether a camera's text may go to viewers: one line, and no URL in it.
 fn is_publishable(text: &str) -> bool {
     !text.contains("://") && !text.contains(char::is_control)
@@ -228,6 +238,13 @@ mod tests {
         let fmtp = format!("packetization-mode=1; profile-level-id=4d001f; {SETS}");
         assert_eq!(h264(&fmtp).fmtp, Some(fmtp));
         assert_eq!(h264("packetization-mode=1").fmtp.as_deref(), Some("packetization-mode=1"));
+    }
+
+    #[test]
+    fn a_url_in_the_fmtp_is_left_out() {
+        let fmtp = h264("packetization-mode=1; from=rtsp://u:p@10.0.0.7/1; x=y").fmtp;
+        assert_eq!(fmtp.as_deref(), Some("packetization-mode=1; x=y"));
+        assert_eq!(h264("rtsp://10.0.0.7/1").fmtp, None);
     }
 
     #[test]
