@@ -13,8 +13,10 @@
 //!
 //! A test (`tests/it/floors.rs`) holds the table.
 
+pub mod codec;
 pub mod config;
 pub mod jpeg;
 pub mod metrics;
 pub mod rtp;
+pub mod sdp;
 pub mod vocabulary;
