@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | 5 | [`app`], the `fanlight` binary | wire everything | be imported |
 //! | 4 | [`source`] (cameras, files), [`server`] (RTSP to viewers), [`web`] (HTTP sidecar) | sockets, files, spawn | import each other |
-//! | 3 | [`hub`] (streams, ring, subscriptions) | share | sockets |
+//! | 3 | [`hub`] (streams, ring, subscriptions), [`workers`] (threads) | share | sockets |
 //! | 2 | [`config`], [`metrics`] | read a file, count | sockets |
 //! | 1 | [`rtp`], [`rtsp`], [`sdp`], [`codec`], [`jpeg`] | compute; `now` is an argument | tokio, sockets, clocks, locks |
 //! | 0 | [`vocabulary`] | | |
@@ -15,8 +15,13 @@
 
 pub mod codec;
 pub mod config;
+pub mod hub;
 pub mod jpeg;
 pub mod metrics;
 pub mod rtp;
+pub mod rtsp;
 pub mod sdp;
+pub mod server;
+pub mod source;
 pub mod vocabulary;
+pub mod workers;

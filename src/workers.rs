@@ -46,7 +46,9 @@ impl Workers {
     /// # Errors
     /// The system gives no thread, or no descriptor for its event loop.
     pub fn start(count: usize, metrics: &Arc<Metrics>) -> io::Result<Self> {
-        let workers = (0..count.max(1)).map(|index| Worker::start(index, Arc::clone(metrics))).collect::<Result<_, _>>()?;
+        let workers = (0..count.max(1))
+            .map(|index| Worker::start(index, Arc::clone(metrics)))
+            .collect::<Result<_, _>>()?;
         Ok(Self { workers, tasks: TaskTracker::new() })
     }
 
@@ -56,7 +58,10 @@ impl Workers {
         F: FnOnce() -> T + Send + 'static,
         T: Future<Output = ()> + 'static,
     {
-        let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed)) else { return };
+        let Some(worker) = self.workers.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed))
+        else {
+            return;
+        };
         worker.load.fetch_add(1, Ordering::Relaxed);
         let job = Job { name, make: Box::new(move || Box::pin(make())), _running: self.tasks.token() };
         if worker.jobs.send(job).is_err() {

@@ -111,7 +111,9 @@ impl BurstBuilder {
         kind: PacketKind,
         received: Instant,
     ) {
-        let (Ok(length), Ok(start)) = (u16::try_from(packet.len()), u32::try_from(self.wire.len())) else { return };
+        let (Ok(length), Ok(start)) = (u16::try_from(packet.len()), u32::try_from(self.wire.len())) else {
+            return;
+        };
         self.received.get_or_insert(received);
         self.wire.extend([b'$', 0]);
         self.wire.extend(length.to_be_bytes());
@@ -166,7 +168,8 @@ mod tests {
     #[test]
     fn packets_stand_framed_in_one_piece() {
         let mut builder = BurstBuilder::default();
-        let raw = Header { marker: true, payload_type: 96, sequence: 1, timestamp: 2, ssrc: 3, payload: 12..12 };
+        let raw =
+            Header { marker: true, payload_type: 96, sequence: 1, timestamp: 2, ssrc: 3, payload: 12..12 };
         let place = Place { sequence: 10, timestamp: 20, lost: 0, reordered: false, restarted: false };
         for _ in 0..2 {
             builder.push(TrackId(0), &raw.write(), &raw, place, PacketKind::default(), Instant::now());
@@ -181,7 +184,8 @@ mod tests {
     #[test]
     fn a_burst_is_full_before_it_grows_past_its_bound() {
         let mut builder = BurstBuilder::default();
-        let raw = Header { marker: true, payload_type: 96, sequence: 1, timestamp: 2, ssrc: 3, payload: 12..12 };
+        let raw =
+            Header { marker: true, payload_type: 96, sequence: 1, timestamp: 2, ssrc: 3, payload: 12..12 };
         let place = Place { sequence: 10, timestamp: 20, lost: 0, reordered: false, restarted: false };
         let mut packet = raw.write().to_vec();
         packet.resize(60_000, 0);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::burst::BurstBuilder;
 use super::status::{Failure, TrackStats};
 use super::stream::Stream;
-use crate::codec::{AccessPoints, PacketKind};
+use crate::codec::{AccessPoints, Codec, PacketKind};
 use crate::metrics::TrackMetrics;
 use crate::rtp::{Header, HeaderError, Jitter, StreamClock, Timeline, WallTime};
 use crate::sdp::{Description, Track};
@@ -84,7 +84,8 @@ impl Publisher {
             self.stream.clock().start_epoch();
         } else {
             self.generation += 1;
-            self.tracks = description.tracks.iter().map(|track| TrackState::new(track, &self.stream)).collect();
+            self.tracks =
+                description.tracks.iter().map(|track| TrackState::new(track, &self.stream)).collect();
             let rates = description.tracks.iter().map(|track| track.clock_rate);
             *self.stream.clock() = StreamClock::new(self.stream.wall(Duration::ZERO), rates);
             *self.stream.stats.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -149,7 +150,8 @@ impl Publisher {
         let gathered = &mut state.gathered;
         gathered.packets += 1;
         gathered.bytes += packet.len() as u64;
-        let Some(place) = state.timeline.place(header.ssrc, header.sequence, header.timestamp, arrival) else {
+        let Some(place) = state.timeline.place(header.ssrc, header.sequence, header.timestamp, arrival)
+        else {
             return Ok(()); // a repetition
         };
         gathered.lost += place.lost;
@@ -252,14 +254,13 @@ impl Publisher {
     }
 
     fn describe(&self, description: Description) {
-        let complete = self
-            .tracks
-            .iter()
-            .all(|state| !state.track.codec.has_parameter_sets() || state.access_points.parameter_sets().is_some());
-        self.stream.status.send_modify(|status| {
-            status.description = Some(Arc::new(description));
-            status.complete = complete;
+        let complete = self.tracks.iter().all(|state| match state.track.codec {
+            codec @ (Codec::H264 | Codec::H265) => {
+                state.access_points.parameter_sets().is_some_and(|sets| sets.is_complete(codec))
+            }
+            _ => true,
         });
+        self.stream.status.send_modify(|status| status.describe(description, complete));
     }
 
     fn enter(&self, phase: Phase) {

@@ -28,6 +28,8 @@ pub struct Status {
     pub description: Option<Arc<Description>>,
     /// Nothing is missing in the description.
     pub complete: bool,
+    /// Grows with every change of the description, also from one run of the relay to the next.
+    pub version: u64,
 }
 
 /// Something that went wrong with a source.
@@ -53,6 +55,7 @@ impl Status {
             transport: None,
             description: None,
             complete: false,
+            version: unix_seconds(),
         }
     }
 
@@ -68,10 +71,21 @@ impl Status {
         }
     }
 
+    /// Takes a new description.
+    pub(super) fn describe(&mut self, description: Description, complete: bool) {
+        self.description = Some(Arc::new(description));
+        self.complete = complete;
+        self.version = unix_seconds().max(self.version + 1);
+    }
+
     /// Since when packets arrive, while they do.
     pub fn live_since(&self) -> Option<Instant> {
         (self.phase == Phase::Live).then_some(self.since)
     }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// How one track of a source does.

@@ -91,7 +91,9 @@ impl Stream {
             };
             let changed = async {
                 match patience {
-                    Some(patience) => tokio::time::timeout(patience, status.changed()).await.unwrap_or(Ok(())),
+                    Some(patience) => {
+                        tokio::time::timeout(patience, status.changed()).await.unwrap_or(Ok(()))
+                    }
                     None => status.changed().await,
                 }
             };

@@ -19,6 +19,7 @@ mod error;
 mod frame;
 mod headers;
 mod image;
+mod packets;
 mod payload;
 mod rebuild;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use assembler::{Assembler, FragmentError};
 pub use clip::{Clip, ClipError};
 pub use error::JpegError;
 pub use frame::Frame;
+pub use packets::ClipPackets;
 
 /// The static RTP payload type of JPEG (RFC 3551 section 6).
 pub const PAYLOAD_TYPE: u8 = 26;

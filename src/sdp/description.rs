@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::Sdp;
 use super::track::Track;
+use super::{Attribute, Sdp};
+use crate::codec::Codec;
+use crate::jpeg;
 use crate::vocabulary::TrackId;
 
 /// What a stream offers.
@@ -29,6 +31,29 @@ impl Description {
         let numbered = sdp.media.iter().zip((0u8..).map(TrackId));
         let forward = numbered.filter(|(media, _)| !sdp.is_back_channel(media));
         Self { tracks: forward.filter_map(|(media, id)| Track::from_media(id, media)).collect() }
+    }
+
+    /// One track of JPEG pictures, as the bundled file server plays them ([RFC 2435](https://datatracker.ietf.org/doc/html/rfc2435)).
+    /// The size is told as well, for players that open a window before the first picture.
+    pub fn jpeg(width: u16, height: u16, fps: f64) -> Self {
+        let attribute = |name: &str, value| Attribute { name: name.to_owned(), value: Some(value) };
+        Self {
+            tracks: vec![Track {
+                id: TrackId(0),
+                kind: "video".to_owned(),
+                codec: Codec::Jpeg,
+                encoding: Some("JPEG".to_owned()),
+                payload_type: jpeg::PAYLOAD_TYPE,
+                clock_rate: jpeg::CLOCK_RATE,
+                channels: None,
+                fmtp: None,
+                attributes: vec![
+                    attribute("framerate", fps.to_string()),
+                    attribute("x-dimensions", format!("{width},{height}")),
+                ],
+                bandwidth: None,
+            }],
+        }
     }
 
     /// The track with this number.

@@ -63,6 +63,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     workers: Workers,
     connections: AtomicUsize,
+    /// Ends every session.
+    stop: CancellationToken,
 }
 
 /// An RTSP server.
@@ -72,8 +74,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of `mounts`, whose viewers are placed on `workers`; TCP only where `udp` is `None`.
-    pub fn new(mounts: Mounts, udp: Option<UdpPorts>, settings: Settings, workers: Workers) -> Self {
+    /// A server of `mounts`, whose viewers are placed on `workers`; TCP only where `udp` is `None`. It serves until
+    /// `stop`.
+    pub fn new(
+        mounts: Mounts,
+        udp: Option<UdpPorts>,
+        settings: Settings,
+        workers: Workers,
+        stop: CancellationToken,
+    ) -> Self {
         let metrics = Arc::clone(mounts.hub.metrics());
         let shared = Shared {
             mounts,
@@ -83,15 +92,17 @@ impl Server {
             metrics,
             workers,
             connections: AtomicUsize::new(0),
+            stop,
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Accepts connections until `stop`. Viewers are then said goodbye to; `Workers::drained` tells when they are gone.
+    /// Accepts connections until it is stopped. Viewers are then said goodbye to; `Workers::drained` tells when they are gone.
     ///
     /// # Errors
     /// The UDP ports cannot be watched.
-    pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
+    pub async fn run(self, listener: TcpListener) -> io::Result<()> {
+        let stop = &self.shared.stop;
         let receive = async {
             match &self.shared.udp {
                 Some(ports) => ports.receive(&self.shared.udp_sessions).await,
@@ -100,12 +111,12 @@ impl Server {
         };
         tokio::select! {
             () = stop.cancelled() => Ok(()),
-            () = self.accept(listener, &stop) => Ok(()),
+            () = self.accept(listener) => Ok(()),
             received = receive => received,
         }
     }
 
-    async fn accept(&self, listener: TcpListener, stop: &CancellationToken) {
+    async fn accept(&self, listener: TcpListener) {
         let mut complained: Option<Instant> = None;
         let mut complain = |what: std::fmt::Arguments<'_>| {
             if complained.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
@@ -118,10 +129,12 @@ impl Server {
                 Ok((socket, peer)) => {
                     let limit = self.shared.settings.max_connections;
                     if self.shared.connections.load(Ordering::Relaxed) >= limit {
-                        complain(format_args!("connections are refused: {limit} are open (rtsp.max_connections)"));
+                        complain(format_args!(
+                            "connections are refused: {limit} are open (rtsp.max_connections)"
+                        ));
                         continue;
                     }
-                    self.place(socket, peer, stop.child_token());
+                    self.place(socket, peer);
                 }
                 Err(error) => {
                     // Out of descriptors, mostly: viewers in play are not harmed, and some will leave.
@@ -133,7 +146,8 @@ impl Server {
     }
 
     /// Moves a connection to a worker.
-    fn place(&self, socket: TcpStream, peer: SocketAddr, stop: CancellationToken) {
+    fn place(&self, socket: TcpStream, peer: SocketAddr) {
+        let stop = self.shared.stop.child_token();
         let shared = Arc::clone(&self.shared);
         shared.connections.fetch_add(1, Ordering::Relaxed);
         let open = Open(Arc::clone(&shared));

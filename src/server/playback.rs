@@ -121,13 +121,20 @@ impl Playback {
         let mut packets = ClipPackets::new(self.mount.settings.packet_size);
         let (builder, sequence, now) = (&mut self.builder, &mut self.sequence, Instant::now());
         let mut first = true;
-        packets.frame(&frames[self.frame], *sequence as u16, timestamp as u32, 0, |packet, header: &Header| {
-            let place = Place { sequence: *sequence, timestamp, lost: 0, reordered: false, restarted: false };
-            let kind = PacketKind { key: first, frame_start: first, ..PacketKind::default() };
-            builder.push(TrackId(0), packet, header, place, kind, now);
-            *sequence += 1;
-            first = false;
-        });
+        packets.frame(
+            &frames[self.frame],
+            *sequence as u16,
+            timestamp as u32,
+            0,
+            |packet, header: &Header| {
+                let place =
+                    Place { sequence: *sequence, timestamp, lost: 0, reordered: false, restarted: false };
+                let kind = PacketKind { key: first, frame_start: first, ..PacketKind::default() };
+                builder.push(TrackId(0), packet, header, place, kind, now);
+                *sequence += 1;
+                first = false;
+            },
+        );
         self.frame += 1;
         self.sent += 1;
         // From the time the frame was due, not from now: a late frame does not delay those after it. But a viewer that

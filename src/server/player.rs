@@ -196,7 +196,9 @@ impl Player {
         for (index, packet) in burst.packets().iter().enumerate() {
             // Sound waits for the first picture, so that both start together; afterwards it waits for nothing.
             let held = self.opened.is_none() && self.waits_for_video();
-            let Some(track) = self.tracks.get_mut(packet.track.index()).and_then(Option::as_mut) else { continue };
+            let Some(track) = self.tracks.get_mut(packet.track.index()).and_then(Option::as_mut) else {
+                continue;
+            };
             if !track.playing {
                 continue;
             }
@@ -216,7 +218,11 @@ impl Player {
                 plan.first_key = true;
                 burst.received()
             });
-            track.start(packet.sequence, packet.timestamp, burst.received().saturating_duration_since(opened));
+            track.start(
+                packet.sequence,
+                packet.timestamp,
+                burst.received().saturating_duration_since(opened),
+            );
             let range = layout.range(index, packet);
             let bytes = &mut copy[range.clone()];
             let rtp = match (layout, track.carrier) {

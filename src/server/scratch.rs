@@ -33,7 +33,8 @@ pub(super) fn with_copy<T>(burst: &Burst, layout: Layout, with: impl FnOnce(&mut
                 Layout::Bare => {
                     for packet in burst.packets() {
                         let framed = packet.framed();
-                        copy.bytes.extend_from_slice(&burst.wire()[framed.start + Packet::FRAMING..framed.end]);
+                        copy.bytes
+                            .extend_from_slice(&burst.wire()[framed.start + Packet::FRAMING..framed.end]);
                     }
                 }
             }
@@ -83,16 +84,32 @@ mod tests {
         let mut builder = BurstBuilder::default();
         let place = Place { sequence: 10, timestamp: 20, lost: 0, reordered: false, restarted: false };
         for size in [20, 12, 700] {
-            let header = Header { marker: true, payload_type: 96, sequence: 1, timestamp: 2, ssrc: size, payload: 12..12 };
+            let header = Header {
+                marker: true,
+                payload_type: 96,
+                sequence: 1,
+                timestamp: 2,
+                ssrc: size,
+                payload: 12..12,
+            };
             let mut packet = header.write().to_vec();
             packet.resize(size as usize, 0xAA);
-            builder.push(TrackId(0), &packet, &header, place, PacketKind::default(), std::time::Instant::now());
+            builder.push(
+                TrackId(0),
+                &packet,
+                &header,
+                place,
+                PacketKind::default(),
+                std::time::Instant::now(),
+            );
         }
         let burst = builder.finish(0).unwrap();
         for (index, packet) in burst.packets().iter().enumerate() {
-            let bare = with_copy(&burst, Layout::Bare, |copy| copy[Layout::Bare.range(index, packet)].to_vec());
+            let bare =
+                with_copy(&burst, Layout::Bare, |copy| copy[Layout::Bare.range(index, packet)].to_vec());
             assert_eq!(Header::parse(&bare).unwrap().ssrc as usize, packet.len());
-            let framed = with_copy(&burst, Layout::Framed, |copy| copy[Layout::Framed.range(index, packet)].to_vec());
+            let framed =
+                with_copy(&burst, Layout::Framed, |copy| copy[Layout::Framed.range(index, packet)].to_vec());
             assert_eq!(&framed[4..], bare);
         }
     }

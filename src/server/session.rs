@@ -11,6 +11,8 @@ use super::mount::{Feed, Mount};
 use super::playback::Playback;
 use super::player::{Carrier, Player};
 use crate::hub::{Delivery, Seat};
+use crate::metrics::Metrics;
+use crate::rtp::rtcp;
 use crate::rtsp::range::{NptTime, Range};
 use crate::rtsp::rtp_info::{self, RtpInfo};
 use crate::rtsp::{Method, Request, Response, Status, TrackControl, Uri, session_id};
@@ -163,6 +165,24 @@ impl Session {
         matches!(self.state, State::Playing(_))
     }
 
+    /// Whether this is a session of what stands behind `mount`.
+    pub(super) fn is_of(&self, mount: &Mount) -> bool {
+        Arc::ptr_eq(self.mount.stream(), mount.stream())
+    }
+
+    /// Whether one of its tracks uses this channel of the connection.
+    pub(super) fn has_channel(&self, channel: u8) -> bool {
+        self.carriers().any(|carrier| match carrier {
+            Carrier::Channels { rtp, rtcp } => rtp == channel || rtcp == channel,
+            Carrier::Ports { .. } => false,
+        })
+    }
+
+    /// The carrier of a track that is set up.
+    pub(super) fn carrier(&self, track: TrackId) -> Option<Carrier> {
+        self.player().track(track).map(|track| track.carrier)
+    }
+
     /// The carriers of the tracks that are set up.
     pub(super) fn carriers(&self) -> impl Iterator<Item = Carrier> {
         self.player().tracks().map(|(_, track)| track.carrier)
@@ -267,11 +287,11 @@ impl Session {
     }
 
     /// Reads a receiver's compound packet: round trips and loss go to the metrics.
-    pub(super) fn received(&mut self, compound: &[u8], metrics: &crate::metrics::Metrics) {
+    pub(super) fn received(&mut self, compound: &[u8], metrics: &Metrics) {
         self.touch();
         let now = Instant::now();
-        crate::rtp::rtcp::read(compound, |item| {
-            if let crate::rtp::rtcp::Item::Reception(report) = item {
+        rtcp::read(compound, |item| {
+            if let rtcp::Item::Reception(report) = item {
                 metrics.rtcp_fraction_lost.observe(f64::from(report.fraction_lost) / 256.0);
                 if let Some(round_trip) = self.player().round_trip(&report, now) {
                     metrics.rtcp_round_trip_seconds.observe(round_trip.as_secs_f64());

@@ -41,7 +41,8 @@ impl UdpPorts {
     /// # Errors
     /// A port cannot be bound; the message names it.
     pub fn bind(ip: IpAddr, ports: (u16, u16)) -> io::Result<Self> {
-        let (rtp, rtcp) = if ports == (0, 0) { bind_any(ip)? } else { (bind(ip, ports.0)?, bind(ip, ports.1)?) };
+        let (rtp, rtcp) =
+            if ports == (0, 0) { bind_any(ip)? } else { (bind(ip, ports.0)?, bind(ip, ports.1)?) };
         let ports = PortPair { rtp: rtp.local_addr()?.port(), rtcp: rtcp.local_addr()?.port() };
         // Learns what the kernel can do. On a socket of its own, because it also forbids fragments on the socket it is
         // given, and a camera's packet may be larger than a viewer's path allows.
@@ -93,7 +94,8 @@ impl UdpPorts {
             }
             let (now, later) = rest.split_at(count);
             rest = later;
-            let Some(Carrier::Ports { rtp, .. }) = player.track(first.track).map(|track| track.carrier) else {
+            let Some(Carrier::Ports { rtp, .. }) = player.track(first.track).map(|track| track.carrier)
+            else {
                 continue;
             };
             let contents = &copy[first.range.start..now[count - 1].range.end];
@@ -171,7 +173,11 @@ pub(super) struct UdpHandle {
 #[derive(Debug)]
 pub(super) enum Command {
     /// Set one more track up; the answer is its SSRC and the session's header.
-    SetUp { track: Box<Track>, client: PortPair, reply: oneshot::Sender<Result<(u32, String), Box<Response>>> },
+    SetUp {
+        track: Box<Track>,
+        client: PortPair,
+        reply: oneshot::Sender<Result<(u32, String), Box<Response>>>,
+    },
     /// Answer a request. No media is sent before `answered` is done: the answer is on the wire.
     Answer {
         request: Box<Request>,
@@ -382,11 +388,15 @@ impl UdpSession {
             player.plan(&burst, Layout::Bare, copy, plan);
             let now = Instant::now();
             if player.reports_due(now) {
-                player.reports(now, |track| playing.feed.report(&stream, track, now), |carrier, compound| {
-                    if let Carrier::Ports { rtcp, .. } = carrier {
-                        self.ports.send_report(rtcp, compound);
-                    }
-                });
+                player.reports(
+                    now,
+                    |track| playing.feed.report(&stream, track, now),
+                    |carrier, compound| {
+                        if let Carrier::Ports { rtcp, .. } = carrier {
+                            self.ports.send_report(rtcp, compound);
+                        }
+                    },
+                );
             }
             self.ports.send(player, plan, copy)
         });

@@ -44,7 +44,11 @@ pub(super) enum Event {
 
 impl Described {
     /// Connects and asks for the description. A step that takes longer than `limit` is a failure.
-    pub(super) async fn open(camera: &CameraUrl, group: Arc<SessionGroup>, limit: Duration) -> Result<Self, Error> {
+    pub(super) async fn open(
+        camera: &CameraUrl,
+        group: Arc<SessionGroup>,
+        limit: Duration,
+    ) -> Result<Self, Error> {
         let credentials = camera.credentials().map(|credentials| client::Credentials {
             username: credentials.username.clone(),
             password: credentials.password.reveal().to_owned(),
@@ -60,7 +64,10 @@ impl Described {
             .map_err(|error| Error::new(FailureClass::Protocol, format!("the camera's SDP: {error}")))?;
         let (description, indices) = match_tracks(Description::from_sdp(&sdp), session.streams());
         if description.tracks.is_empty() {
-            return Err(Error::new(FailureClass::Protocol, "the camera's SDP has no track that can be relayed"));
+            return Err(Error::new(
+                FailureClass::Protocol,
+                "the camera's SDP has no track that can be relayed",
+            ));
         }
         Ok(Self { session, indices, description })
     }
@@ -104,12 +111,15 @@ impl Described {
 impl Playing {
     /// The next packet. `Ready(None)` when the camera closed the connection.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
-        Poll::Ready(match ready!(Pin::new(&mut self.session).poll_next(cx)) {
-            None => None,
-            Some(Ok(PacketItem::Rtp(packet))) => Some(Ok(Event::Packet(packet))),
-            Some(Ok(PacketItem::Rtcp(reports))) => Some(Ok(Event::Reports(reports))),
-            Some(Err(error)) => Some(Err(Error::from_retina(&error, Step::Playing))),
-        })
+        loop {
+            return Poll::Ready(match ready!(Pin::new(&mut self.session).poll_next(cx)) {
+                None => None,
+                Some(Ok(PacketItem::Rtp(packet))) => Some(Ok(Event::Packet(packet))),
+                Some(Ok(PacketItem::Rtcp(reports))) => Some(Ok(Event::Reports(reports))),
+                Some(Ok(_)) => continue, // kinds of a later version of the library
+                Some(Err(error)) => Some(Err(Error::from_retina(&error, Step::Playing))),
+            });
+        }
     }
 
     /// The track of one of the library's streams.

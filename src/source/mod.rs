@@ -10,4 +10,5 @@ mod retry;
 mod supervisor;
 
 pub use error::{Error, Step};
+pub use file::load;
 pub use supervisor::run;

@@ -60,6 +60,7 @@ enum Ended {
 impl Supervisor {
     async fn run(mut self, mut publisher: Publisher, stop: CancellationToken) {
         let stream = Arc::clone(publisher.stream());
+        let close_after = self.settings.on_demand.then_some(self.settings.on_demand_close_after);
         loop {
             if self.settings.on_demand && *stream.demand().borrow() == 0 {
                 publisher.idle();
@@ -77,7 +78,7 @@ impl Supervisor {
                 () = stream.reconnect_requested() => {
                     Ended::Failed(Error::new(FailureClass::Requested, "a new session was asked for"))
                 }
-                () = unwatched(&stream, &self.settings) => Ended::Unwatched,
+                () = unwatched(&stream, close_after) => Ended::Unwatched,
                 error = self.run_caught(&mut publisher) => Ended::Failed(error),
             };
             publisher.flush();
@@ -150,8 +151,12 @@ impl Supervisor {
     /// Connects and publishes until something fails.
     async fn run_once(&mut self, publisher: &mut Publisher) -> Result<std::convert::Infallible, Error> {
         match self.settings.source.clone() {
-            Source::Cameras(cameras) => self.camera_session(&cameras[self.camera % cameras.len()], publisher).await,
-            Source::File { path, fps, packet_size } => super::file::play(&path, fps, packet_size, publisher).await,
+            Source::Cameras(cameras) => {
+                self.camera_session(&cameras[self.camera % cameras.len()], publisher).await
+            }
+            Source::File { path, fps, packet_size } => {
+                super::file::play(&path, fps, packet_size, publisher).await
+            }
         }
     }
 
@@ -221,10 +226,14 @@ impl Supervisor {
                 && quiet >= UDP_PATIENCE
             {
                 self.udp_is_dead = true;
-                return Err(Error::new(FailureClass::NoUdp, "no packet came over UDP within 3 s: TCP is next"));
+                return Err(Error::new(
+                    FailureClass::NoUdp,
+                    "no packet came over UDP within 3 s: TCP is next",
+                ));
             }
             if quiet >= self.settings.read_timeout {
-                let message = format!("no packet for {} s (read_timeout)", self.settings.read_timeout.as_secs_f64());
+                let message =
+                    format!("no packet for {} s (read_timeout)", self.settings.read_timeout.as_secs_f64());
                 return Err(Error::new(FailureClass::Stall, message));
             }
         }
@@ -241,7 +250,9 @@ fn publish(session: &camera::Playing, event: Event, publisher: &mut Publisher) {
         }
         Event::Reports(reports) => {
             let Some(track) = session.track(reports.stream_id()) else { return };
-            camera::sender_reports(reports.raw(), |ntp, timestamp| publisher.sender_report(track, ntp, timestamp));
+            camera::sender_reports(reports.raw(), |ntp, timestamp| {
+                publisher.sender_report(track, ntp, timestamp)
+            });
         }
     }
 }
@@ -252,11 +263,9 @@ fn refuses_udp(settings: &Settings, error: &Error) -> bool {
         && matches!(error.class, FailureClass::Status | FailureClass::Protocol)
 }
 
-/// Waits until nobody has wanted an on-demand stream for as long as its settings say; forever for other streams.
-async fn unwatched(stream: &Stream, settings: &Settings) {
-    if !settings.on_demand {
-        return std::future::pending().await;
-    }
+/// Waits until nobody has wanted an on-demand stream for this long; forever for other streams.
+async fn unwatched(stream: &Stream, close_after: Option<Duration>) {
+    let Some(close_after) = close_after else { return std::future::pending().await };
     let mut demand = stream.demand();
     loop {
         // Closed only when the stream is gone, and then somebody stops us.
@@ -264,7 +273,7 @@ async fn unwatched(stream: &Stream, settings: &Settings) {
             return std::future::pending().await;
         }
         let mut wanted = pin!(demand.wait_for(|count| *count > 0));
-        if time::timeout(settings.on_demand_close_after, &mut wanted).await.is_err() {
+        if time::timeout(close_after, &mut wanted).await.is_err() {
             return;
         }
     }

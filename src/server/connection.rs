@@ -1,0 +1,387 @@
+//! One connection: its requests, its answers, and the media of its interleaved sessions.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use tokio::net::TcpStream;
+use tokio::time::{self, Sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::outbox::Outbox;
+use super::player::{Carrier, Plan};
+use super::scratch::{self, Layout};
+use super::session::{Next, Playing, Session};
+use super::udp::UdpHandle;
+use crate::hub::{Burst, Delivery};
+use crate::rtsp::{self, Item, Response};
+use crate::vocabulary::{Disconnect, Skip};
+
+/// The task of one connection, from accept to close.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) shared: Arc<Shared>,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    /// The interleaved sessions. More than one is rare: ffmpeg makes a second one after its first over UDP stayed silent.
+    pub(super) sessions: Vec<Session>,
+    /// The UDP sessions made here: any request shows that their viewer lives.
+    pub(super) udp: Vec<UdpHandle>,
+    /// To be closed once everything is written.
+    pub(super) closing: Option<Disconnect>,
+    input: BytesMut,
+    /// Since when an incomplete request has been waiting for its rest.
+    incomplete: Option<Instant>,
+    last_request: Instant,
+    outbox: Outbox,
+    plan: Plan,
+    /// Sender reports on their way into the next write.
+    reports: Vec<u8>,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>, stop: CancellationToken) {
+    // Not fatal: it costs latency only.
+    let _ = socket.set_nodelay(true);
+    let Ok(local) = socket.local_addr() else { return };
+    let mut connection = Connection {
+        shared,
+        peer,
+        local,
+        sessions: Vec::new(),
+        udp: Vec::new(),
+        closing: None,
+        input: BytesMut::new(),
+        incomplete: None,
+        last_request: Instant::now(),
+        outbox: Outbox::new(),
+        plan: Plan::default(),
+        reports: Vec::new(),
+    };
+    let reason = match connection.run(&socket, &stop).await {
+        Ok(reason) => reason,
+        Err(error) => {
+            // Players reset the connection when they leave: nothing to report.
+            tracing::trace!(%peer, %error, "a connection broke");
+            Disconnect::Closed
+        }
+    };
+    tracing::debug!(%peer, reason = reason.as_str(), "a connection ended");
+    connection.farewell(&socket, reason).await;
+}
+
+/// What a connection's task was woken for.
+enum Woken {
+    Stop,
+    Readable,
+    Writable,
+    Media(usize, Next),
+    Timer,
+}
+
+impl Connection {
+    async fn run(&mut self, socket: &TcpStream, stop: &CancellationToken) -> io::Result<Disconnect> {
+        let mut stopped = pin!(stop.cancelled());
+        let mut timer = pin!(time::sleep(self.shared.settings.request_timeout));
+        loop {
+            self.answer_requests(socket).await?;
+            if let (Some(reason), true) = (self.closing, self.outbox.is_empty()) {
+                return Ok(reason);
+            }
+            let reading = self.closing.is_none() && self.outbox.len() < MAX_UNREAD;
+            let clear = self.outbox.is_empty();
+            let woken = tokio::select! {
+                biased;
+                (index, next) = next_media(&mut self.sessions), if clear => Woken::Media(index, next),
+                readable = socket.readable(), if reading => readable.map(|()| Woken::Readable)?,
+                writable = socket.writable(), if !clear => writable.map(|()| Woken::Writable)?,
+                () = &mut stopped => Woken::Stop,
+                () = &mut timer => Woken::Timer,
+            };
+            match woken {
+                Woken::Stop => return Ok(Disconnect::Shutdown),
+                Woken::Readable => self.read(socket)?,
+                Woken::Writable => self.outbox.flush(socket)?,
+                Woken::Media(index, next) => {
+                    if let Some(reason) = self.take(socket, index, next)? {
+                        self.dismiss(socket, index, reason)?;
+                    }
+                }
+                Woken::Timer => {
+                    if let Some(reason) = self.overdue(timer.as_mut()) {
+                        return Ok(reason);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers every complete request that has been read, as long as the answers find room.
+    async fn answer_requests(&mut self, socket: &TcpStream) -> io::Result<()> {
+        while self.closing.is_none() && !self.input.is_empty() && self.outbox.len() < MAX_UNREAD {
+            let consumed = match rtsp::parse(&self.input, &self.shared.settings.limits) {
+                Ok(None) => {
+                    self.input.advance(rtsp::leading_blanks(&self.input));
+                    break;
+                }
+                Ok(Some((Item::Request(request), consumed))) => {
+                    self.input.advance(consumed);
+                    self.last_request = Instant::now();
+                    let (response, written) = self.answer(&request).await;
+                    self.write(socket, &response)?;
+                    // Now a UDP session may send.
+                    drop(written);
+                    continue;
+                }
+                // Nothing was asked, so nothing is answered: GStreamer gives up when its answers are.
+                Ok(Some((Item::Response(_), consumed))) => consumed,
+                Ok(Some((Item::Data { channel, payload }, consumed))) => {
+                    if let Some(session) =
+                        self.sessions.iter_mut().find(|session| session.has_channel(channel))
+                    {
+                        session.received(payload, &self.shared.metrics);
+                    }
+                    consumed
+                }
+                Err(rejection) => {
+                    tracing::debug!(peer = %self.peer, reason = %rejection.reason, "a request was refused");
+                    if let Some(answer) = rejection.answer() {
+                        self.write(socket, &answer)?;
+                    }
+                    if rejection.consumed.is_none() {
+                        self.closing = Some(Disconnect::Protocol);
+                    }
+                    rejection.consumed.unwrap_or(self.input.len())
+                }
+            };
+            self.input.advance(consumed);
+        }
+        if self.input.is_empty() {
+            self.incomplete = None;
+            // The buffer of a long request is given back.
+            if self.input.capacity() > MAX_IDLE_INPUT {
+                self.input = BytesMut::new();
+            }
+        } else {
+            self.incomplete.get_or_insert_with(Instant::now);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, socket: &TcpStream, response: &Response) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        response.write(&mut bytes);
+        self.outbox.answer(socket, &bytes)
+    }
+
+    /// Takes what the socket has.
+    fn read(&mut self, socket: &TcpStream) -> io::Result<()> {
+        let mut chunk = [0; READ];
+        match socket.try_read(&mut chunk) {
+            Ok(0) => self.closing = Some(Disconnect::Closed),
+            Ok(length) => self.input.extend_from_slice(&chunk[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Sends what a session has to send. A reason means that the session has ended.
+    fn take(&mut self, socket: &TcpStream, index: usize, next: Next) -> io::Result<Option<Disconnect>> {
+        let delivery = match next {
+            Next::Kicked(reason) => return Ok(Some(reason)),
+            Next::Delivery(delivery) => delivery,
+        };
+        let session = &mut self.sessions[index];
+        let stream = Arc::clone(session.mount().stream());
+        let Some(playing) = session.playing() else { return Ok(None) };
+        let burst = match delivery {
+            Delivery::Burst(burst) => burst,
+            Delivery::Lagged(missed) => {
+                playing.player.skip();
+                playing.seat.skipped(Skip::Lagged, missed);
+                return Ok(None);
+            }
+            Delivery::Closed => return Ok(Some(Disconnect::EndOfStream)),
+        };
+        if playing.player.is_outdated(&burst) {
+            return Ok(Some(Disconnect::StreamChanged));
+        }
+        let (plan, reports, outbox) = (&mut self.plan, &mut self.reports, &mut self.outbox);
+        reports.clear();
+        let written = scratch::with_copy(&burst, Layout::Framed, |copy| {
+            let player = &mut playing.player;
+            player.plan(&burst, Layout::Framed, copy, plan);
+            let now = Instant::now();
+            if player.reports_due(now) {
+                player.reports(
+                    now,
+                    |track| playing.feed.report(&stream, track, now),
+                    |carrier, compound| {
+                        frame(carrier, compound, reports);
+                    },
+                );
+            }
+            send(outbox, socket, reports, plan, copy)
+        });
+        written?;
+        playing.count(plan, plan.bytes + reports.len() as u64, &burst);
+        Ok(None)
+    }
+
+    /// Says goodbye to a session and ends it; its connection closes with its last session.
+    fn dismiss(&mut self, socket: &TcpStream, index: usize, reason: Disconnect) -> io::Result<()> {
+        let session = self.sessions.swap_remove(index);
+        self.reports.clear();
+        session.goodbyes(|carrier, compound| frame(carrier, compound, &mut self.reports));
+        session.end(reason);
+        // A player that gets no packets any more waits; one whose connection closes asks again.
+        if self.sessions.is_empty() {
+            self.closing = Some(reason);
+        }
+        self.outbox.answer(socket, &self.reports)
+    }
+
+    /// What took too long, if anything did; else sets the timer to the next thing that may.
+    fn overdue(&self, timer: Pin<&mut Sleep>) -> Option<Disconnect> {
+        let settings = &self.shared.settings;
+        let playing = self.sessions.iter().any(Session::is_playing);
+        let deadlines = [
+            self.outbox
+                .blocked_since()
+                .map(|since| (since + settings.write_timeout, Disconnect::WriteTimeout)),
+            self.incomplete.map(|since| (since + settings.request_timeout, Disconnect::Protocol)),
+            // Who reads what we write lives: rtspsrc sends no keep-alive over TCP.
+            (!playing).then(|| {
+                let seen = self.sessions.iter().map(Session::last_seen).max();
+                let last = seen.unwrap_or(self.last_request).max(self.last_request);
+                (last + settings.session_timeout, Disconnect::Timeout)
+            }),
+        ];
+        let now = Instant::now();
+        if let Some((_, reason)) = deadlines.iter().flatten().find(|(deadline, _)| *deadline <= now) {
+            return Some(*reason);
+        }
+        let next = deadlines.iter().flatten().map(|(deadline, _)| *deadline).min();
+        let longest = now + TICK;
+        timer.reset(next.map_or(longest, |next| next.min(longest)).into());
+        None
+    }
+
+    /// The end: goodbyes to those who play, a moment to write what waits, and the reason counted.
+    async fn farewell(mut self, socket: &TcpStream, reason: Disconnect) {
+        if reason == Disconnect::Shutdown {
+            while !self.sessions.is_empty() {
+                if self.dismiss(socket, 0, reason).is_err() {
+                    break;
+                }
+            }
+            let flushed = async {
+                while !self.outbox.is_empty() {
+                    socket.writable().await?;
+                    self.outbox.flush(socket)?;
+                }
+                io::Result::Ok(())
+            };
+            // A viewer that does not read any more does not hold up the end.
+            let _ = time::timeout(FAREWELL, flushed).await;
+        }
+        for session in self.sessions.drain(..) {
+            session.end(reason);
+        }
+    }
+}
+
+impl Playing {
+    /// Counts what was sent of a burst.
+    pub(super) fn count(&mut self, plan: &Plan, bytes: u64, burst: &Burst) {
+        if plan.packets > 0 {
+            self.seat.sent(plan.packets, bytes, burst.received());
+        }
+        if plan.skipped > 0 {
+            self.seat.skipped(Skip::KeyFrame, plan.skipped);
+        }
+        if plan.first_key
+            && let Some(asked) = self.asked.take()
+        {
+            self.seat.started(asked.elapsed());
+        }
+    }
+}
+
+/// The next thing of any session; forever where none plays.
+async fn next_media(sessions: &mut [Session]) -> (usize, Next) {
+    match sessions {
+        [] => std::future::pending().await,
+        [only] => (0, only.next().await),
+        several => {
+            let mut waits: Vec<_> = several.iter_mut().map(|session| Box::pin(session.next())).collect();
+            std::future::poll_fn(|cx| {
+                for (index, wait) in waits.iter_mut().enumerate() {
+                    if let std::task::Poll::Ready(next) = wait.as_mut().poll(cx) {
+                        return std::task::Poll::Ready((index, next));
+                    }
+                }
+                std::task::Poll::Pending
+            })
+            .await
+        }
+    }
+}
+
+/// Appends an interleaved RTCP packet.
+fn frame(carrier: Carrier, compound: &[u8], out: &mut Vec<u8>) {
+    let (Carrier::Channels { rtcp, .. }, Ok(length)) = (carrier, u16::try_from(compound.len())) else {
+        return;
+    };
+    out.extend([b'$', rtcp]);
+    out.extend(length.to_be_bytes());
+    out.extend_from_slice(compound);
+}
+
+/// Writes reports and the planned packets: one system call, unless the viewer has set up only some of many tracks.
+fn send(outbox: &mut Outbox, socket: &TcpStream, reports: &[u8], plan: &Plan, copy: &[u8]) -> io::Result<()> {
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    slices[0] = IoSlice::new(reports);
+    let mut used = usize::from(!reports.is_empty());
+    let mut parts = plan.parts.iter().map(|part| part.range.clone()).peekable();
+    while let Some(mut run) = parts.next() {
+        while let Some(next) = parts.next_if(|next| next.start == run.end) {
+            run.end = next.end;
+        }
+        if used == MAX_SLICES {
+            outbox.media(socket, &mut slices)?;
+            used = 0;
+        }
+        slices[used] = IoSlice::new(&copy[run]);
+        used += 1;
+    }
+    if used > 0 {
+        outbox.media(socket, &mut slices[..used])?;
+    }
+    Ok(())
+}
+
+/// Pieces of one write.
+const MAX_SLICES: usize = 32;
+
+/// Bytes read at once.
+const READ: usize = 4096;
+
+/// A viewer that does not read its answers is not given more than this; then its requests wait as well.
+const MAX_UNREAD: usize = 64 << 10;
+
+/// An empty input buffer larger than this is given back.
+const MAX_IDLE_INPUT: usize = 4 << 10;
+
+/// The longest the deadlines of a connection go unlooked at: what begins in between is late by this much at most.
+const TICK: Duration = Duration::from_secs(2);
+
+/// How long the last words to a viewer may take.
+const FAREWELL: Duration = Duration::from_secs(1);

@@ -1,0 +1,319 @@
+//! What each request of a connection is answered with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::connection::Connection;
+use super::mount::Mount;
+use super::player::Carrier;
+use super::session::{Session, Viewer};
+use super::udp::{Command, UdpHandle, UdpSession};
+use crate::rtsp::transport::{self, Channels, Grant, Offer, PortPair};
+use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
+use crate::sdp::{Description, Range, Track};
+use crate::vocabulary::{Disconnect, Transport};
+
+/// Dropped once an answer is written: a UDP session then sends.
+pub(super) type Written = Option<oneshot::Sender<()>>;
+
+/// Where the session of a request is.
+enum Found {
+    /// Among the interleaved ones of this connection.
+    Here(usize),
+    /// A UDP session.
+    Udp(UdpHandle),
+}
+
+impl Connection {
+    /// Answers a request.
+    pub(super) async fn answer(&mut self, request: &Request) -> (Response, Written) {
+        self.udp.retain(UdpHandle::touch);
+        for session in &mut self.sessions {
+            session.touch();
+        }
+        let Ok(cseq) = request.cseq() else { return (Response::new(Status::BAD_REQUEST), None) };
+        let (response, written) = match unsupported(request) {
+            Some(tags) => (Response::new(Status::OPTION_NOT_SUPPORTED).header("Unsupported", tags), None),
+            None => self.dispatch(request).await,
+        };
+        let mut response = response.header("CSeq", cseq).header("Server", SERVER);
+        if let Some(timestamp) = request.headers.get("Timestamp") {
+            response = response.header("Timestamp", timestamp);
+        }
+        let close = request.headers.list("Connection").any(|token| token.eq_ignore_ascii_case("close"));
+        if close {
+            response = response.header("Connection", "close");
+            self.closing.get_or_insert(Disconnect::Closed);
+        }
+        tracing::debug!(peer = %self.peer, method = %request.method, status = response.status.0, "answered");
+        (response, written)
+    }
+
+    async fn dispatch(&mut self, request: &Request) -> (Response, Written) {
+        let Ok(uri) = Uri::parse(&request.uri) else { return (Response::new(Status::BAD_REQUEST), None) };
+        match (&request.method, uri) {
+            (Method::Describe, Some(uri)) => (self.describe(request, &uri).await, None),
+            (Method::Setup, Some(uri)) => {
+                let answered = self.set_up(request, &uri).await;
+                (answered.unwrap_or_else(Response::new), None)
+            }
+            (Method::Describe | Method::Setup, None) => (Response::new(Status::BAD_REQUEST), None),
+            (
+                Method::Options
+                | Method::Play
+                | Method::Pause
+                | Method::Teardown
+                | Method::GetParameter
+                | Method::SetParameter,
+                uri,
+            ) => self.session_request(request, uri).await,
+            (Method::Announce | Method::Record | Method::Redirect, _) => {
+                (Response::new(Status::METHOD_NOT_ALLOWED).header("Allow", PUBLIC), None)
+            }
+            (Method::Other(_), _) => (Response::new(Status::NOT_IMPLEMENTED).header("Public", PUBLIC), None),
+        }
+    }
+
+    /// The requests that may or must name a session.
+    async fn session_request(&mut self, request: &Request, uri: Option<Uri>) -> (Response, Written) {
+        let Some(header) = request.headers.get("Session") else {
+            return match request.method {
+                Method::Options => (Response::new(Status::OK).header("Public", PUBLIC), None),
+                Method::GetParameter | Method::SetParameter if request.body.is_empty() => {
+                    (Response::new(Status::OK), None)
+                }
+                Method::GetParameter | Method::SetParameter => {
+                    (Response::new(Status::PARAMETER_NOT_UNDERSTOOD), None)
+                }
+                _ => (Response::new(Status::SESSION_NOT_FOUND), None),
+            };
+        };
+        let gone = || (Response::new(Status::SESSION_NOT_FOUND), None);
+        let (response, written) = match self.find(header) {
+            None => return gone(),
+            Some(Found::Here(index)) => {
+                let (response, ended) = self.sessions[index].answer(request, uri.as_ref());
+                if ended {
+                    self.sessions.swap_remove(index).end(Disconnect::Teardown);
+                }
+                (response, None)
+            }
+            Some(Found::Udp(handle)) => {
+                let ((reply, answer), (written, answered)) = (oneshot::channel(), oneshot::channel());
+                let command = Command::Answer { request: Box::new(request.clone()), uri, reply, answered };
+                if !handle.send(command).await {
+                    return gone();
+                }
+                match answer.await {
+                    Ok(response) => (response, Some(written)),
+                    Err(_) => return gone(),
+                }
+            }
+        };
+        if request.method == Method::Options {
+            return (response.header("Public", PUBLIC), written);
+        }
+        (response, written)
+    }
+
+    fn find(&self, header: &str) -> Option<Found> {
+        let (id, _) = session_id::parse(header)?;
+        match self.sessions.iter().position(|session| session.id() == id) {
+            Some(index) => Some(Found::Here(index)),
+            None => self.shared.udp_sessions.find(id, self.peer.ip()).map(Found::Udp),
+        }
+    }
+
+    async fn describe(&mut self, request: &Request, uri: &Uri) -> Response {
+        if request.headers.get("Accept").is_some_and(|accept| !accepts_sdp(accept)) {
+            return Response::new(Status::NOT_ACCEPTABLE);
+        }
+        let Some(mount) = self.shared.mounts.find(&uri.path) else { return Response::new(Status::NOT_FOUND) };
+        let Some(description) = mount.describe(self.shared.settings.describe_timeout).await else {
+            return unavailable(&mount);
+        };
+        let range = mount.duration().map_or(Range::Live, Range::Recording);
+        let version = mount.stream().status().borrow().version;
+        let sdp = description.write(mount.stream().name(), version, range);
+        Response::new(Status::OK)
+            .header("Content-Base", uri.content_base(&self.local.to_string()))
+            .body("application/sdp", sdp)
+    }
+
+    async fn set_up(&mut self, request: &Request, uri: &Uri) -> Result<Response, Status> {
+        let mount = self.shared.mounts.find(&uri.path).ok_or(Status::NOT_FOUND)?;
+        let found = match request.headers.get("Session") {
+            Some(header) => Some(self.find(header).ok_or(Status::SESSION_NOT_FOUND)?),
+            None => None,
+        };
+        if let Some(Found::Here(index)) = &found
+            && !self.sessions[*index].is_of(&mount)
+        {
+            return Err(Status::AGGREGATE_NOT_ALLOWED);
+        }
+        let Some(description) = mount.describe(self.shared.settings.describe_timeout).await else {
+            return Ok(unavailable(&mount));
+        };
+        let track = Session::find_track(&description, uri)?.clone();
+        let offer = self.choose(request, found.as_ref()).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
+        match (found, offer) {
+            (Some(Found::Here(index)), Offer::Tcp(wanted)) => self.set_up_here(index, &track, wanted),
+            (Some(Found::Udp(handle)), Offer::Udp(client)) => self.set_up_udp(&handle, track, client).await,
+            (None, Offer::Tcp(wanted)) => {
+                self.sessions.push(self.new_session(mount, description, uri, request, Transport::Tcp));
+                self.set_up_here(self.sessions.len() - 1, &track, wanted)
+            }
+            (None, Offer::Udp(client)) => {
+                let session = self.new_session(mount, description, uri, request, Transport::Udp);
+                let handle = self.start_udp(session).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
+                self.set_up_udp(&handle, track, client).await
+            }
+            // One transport for a session: what is asked for is not to be had.
+            (Some(Found::Here(_)), Offer::Udp(_)) | (Some(Found::Udp(_)), Offer::Tcp(_)) => {
+                Err(Status::UNSUPPORTED_TRANSPORT)
+            }
+        }
+    }
+
+    /// The first alternative of the `Transport` header that can be served here.
+    fn choose(&self, request: &Request, found: Option<&Found>) -> Option<Offer> {
+        let offers = request.headers.get_all("Transport").flat_map(transport::parse).collect::<Vec<_>>();
+        let mut offers = offers.iter().filter_map(transport::TransportSpec::offer);
+        offers.find(|offer| match (offer.transport(), found) {
+            (Transport::Tcp, None | Some(Found::Here(_))) | (Transport::Udp, Some(Found::Udp(_))) => true,
+            (Transport::Udp, None) => self.shared.udp.is_some(),
+            (Transport::Tcp, Some(Found::Udp(_))) | (Transport::Udp, Some(Found::Here(_))) => false,
+        })
+    }
+
+    fn new_session(
+        &self,
+        mount: Mount,
+        description: Arc<Description>,
+        uri: &Uri,
+        request: &Request,
+        transport: Transport,
+    ) -> Session {
+        let viewer = Viewer {
+            peer: self.peer.ip(),
+            transport,
+            user_agent: request
+                .headers
+                .get("User-Agent")
+                .map(|agent| agent.chars().take(MAX_AGENT).collect()),
+        };
+        let base = uri.content_base(&self.local.to_string());
+        Session::new(mount, description, base, viewer, self.shared.settings.advertised_timeout)
+    }
+
+    fn set_up_here(
+        &mut self,
+        index: usize,
+        track: &Track,
+        wanted: Option<Channels>,
+    ) -> Result<Response, Status> {
+        let again = self.sessions[index].carrier(track.id);
+        let taken: Vec<Channels> = self
+            .sessions
+            .iter()
+            .flat_map(Session::carriers)
+            .filter(|carrier| Some(*carrier) != again)
+            .filter_map(|carrier| match carrier {
+                Carrier::Channels { rtp, rtcp } => Some(Channels { rtp, rtcp }),
+                Carrier::Ports { .. } => None,
+            })
+            .collect();
+        let free = |channels: &Channels| !taken.iter().any(|taken| taken.overlaps(*channels));
+        // Channels that another track has are given up for free ones; all players use what the answer says.
+        let channels = wanted
+            .filter(free)
+            .or_else(|| (0..128).filter_map(Channels::nth).find(free))
+            .ok_or(Status::UNSUPPORTED_TRANSPORT)?;
+        let session = &mut self.sessions[index];
+        let carrier = Carrier::Channels { rtp: channels.rtp, rtcp: channels.rtcp };
+        Ok(match session.set_up(track, carrier) {
+            Ok(ssrc) => Response::new(Status::OK)
+                .header("Transport", Grant::Tcp { channels, ssrc })
+                .header("Session", session.header()),
+            Err(status) => session.refuse(status),
+        })
+    }
+
+    /// Starts the task of a UDP session.
+    fn start_udp(&mut self, session: Session) -> Option<UdpHandle> {
+        let ports = Arc::clone(self.shared.udp.as_ref()?);
+        let (seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.peer.ip());
+        let handle = seat.handle().clone();
+        self.udp.push(handle.clone());
+        let session = UdpSession {
+            session,
+            seat,
+            inbox,
+            ports,
+            metrics: Arc::clone(&self.shared.metrics),
+            timeout: self.shared.settings.session_timeout,
+            stop: self.shared.stop.child_token(),
+        };
+        self.shared.workers.spawn("udp session", move || session.run());
+        Some(handle)
+    }
+
+    async fn set_up_udp(
+        &mut self,
+        handle: &UdpHandle,
+        track: Track,
+        client: PortPair,
+    ) -> Result<Response, Status> {
+        let server = self.shared.udp.as_ref().ok_or(Status::UNSUPPORTED_TRANSPORT)?.ports();
+        let (reply, answer) = oneshot::channel();
+        if !handle.send(Command::SetUp { track: Box::new(track), client, reply }).await {
+            return Err(Status::SESSION_NOT_FOUND);
+        }
+        Ok(match answer.await.map_err(|_| Status::SESSION_NOT_FOUND)? {
+            Ok((ssrc, session)) => Response::new(Status::OK)
+                .header("Transport", Grant::Udp { client, server, ssrc })
+                .header("Session", session),
+            Err(refusal) => *refusal,
+        })
+    }
+}
+
+/// 503 with the reason, as far as it is known: what went wrong with the source.
+fn unavailable(mount: &Mount) -> Response {
+    let status = mount.stream().status();
+    let status = status.borrow();
+    let reason =
+        status.last_failure.as_ref().map_or("the source has not delivered yet", |failure| &failure.message);
+    Response::new(Status::SERVICE_UNAVAILABLE)
+        .header("Retry-After", RETRY_AFTER.as_secs())
+        .body("text/plain; charset=utf-8", format!("{}: {reason}\n", mount.stream().name()))
+}
+
+/// The options of `Require` and `Proxy-Require`: the server has none (RFC 2326 sections 12.27 and 12.32).
+fn unsupported(request: &Request) -> Option<String> {
+    let headers = ["Require", "Proxy-Require"];
+    let tags: Vec<&str> = headers.iter().flat_map(|name| request.headers.list(name)).collect();
+    (!tags.is_empty()).then(|| tags.join(", "))
+}
+
+/// Whether an `Accept` header has room for SDP.
+fn accepts_sdp(accept: &str) -> bool {
+    accept.split(',').any(|part| {
+        let kind = part.split(';').next().unwrap_or_default().trim();
+        kind.is_empty()
+            || ["application/sdp", "application/*", "*/*"].iter().any(|k| kind.eq_ignore_ascii_case(k))
+    })
+}
+
+const SERVER: &str = concat!("fanlight/", env!("CARGO_PKG_VERSION"));
+
+/// What the server can do (RFC 2326 section 10.1).
+const PUBLIC: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER";
+
+/// A viewer's name for itself is kept up to this length.
+const MAX_AGENT: usize = 200;
+
+/// What a player is told when a source is down.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
