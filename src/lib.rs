@@ -13,4 +13,5 @@
 //!
 //! A test (`tests/it/floors.rs`) holds the table.
 
+pub mod rtsp;
 pub mod vocabulary;
