@@ -4,8 +4,8 @@ use std::fmt;
 
 /// The header fields of a message, in the order they were sent or pushed.
 ///
-/// Names compare without regard to case, in look-ups as in `==` (RFC 2326 section 12); the spelling of the peer is kept.
-/// `Debug` hides what `Authorization` says.
+/// Names compare without regard to case, in look-ups as in `==` (RFC 2326 section 12); the spelling of the
+/// peer is kept. `Debug` hides what `Authorization` says.
 #[derive(Clone, Default)]
 pub struct Headers(Vec<(String, String)>);
 
@@ -62,8 +62,9 @@ impl Headers {
         true
     }
 
-    /// Writes the fields and the empty line: CSeq first, because a camera may look for it there, canonical
-    /// spelling, because some compare with regard to case (go2rtc issue 7), and the `Content-Length` that is true.
+    /// Writes the fields and the empty line: CSeq first, so that every message begins alike, canonical
+    /// spelling, because some compare with regard to case (go2rtc issue 7), and the `Content-Length` that is
+    /// true.
     pub(super) fn write(&self, body_len: usize, out: &mut Vec<u8>) {
         let is = |name: &str, known: &str| name.eq_ignore_ascii_case(known);
         for (name, value) in self.iter().filter(|(name, _)| is(name, CSEQ)) {

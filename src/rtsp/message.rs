@@ -125,7 +125,8 @@ impl Response {
         self.header(CONTENT_TYPE, content_type)
     }
 
-    /// The sequence number of the request this answers, if it is given and a number. Some servers leave it out: match by order.
+    /// The sequence number of the request this answers, if it is given and a number. Some servers leave it
+    /// out: match by order.
     pub fn cseq(&self) -> Option<u32> {
         self.headers.get(CSEQ).filter(|cseq| is_cseq(cseq))?.parse().ok()
     }

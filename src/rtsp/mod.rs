@@ -1,9 +1,9 @@
 //! RTSP/1.0 (RFC 2326) without sockets: lenient in, canonical out.
 //!
 //! The server, the bundled file server, a client and the tests all speak through this module. Bytes become an
-//! [`Item`] with [`parse`]; a [`Request`] or [`Response`] becomes bytes with its `write`. What players and cameras
-//! send off the specification is taken where its meaning is clear; what is written keeps to the one form that every
-//! known peer reads.
+//! [`Item`] with [`parse`]; a [`Request`] or [`Response`] becomes bytes with its `write`. What players and
+//! cameras send off the specification is taken where its meaning is clear; what is written keeps to the one
+//! form that every known peer reads.
 //!
 //! | submodule | header or part |
 //! |---|---|
@@ -12,8 +12,8 @@
 //! | [`range`] | `Range` |
 //! | [`rtp_info`] | `RTP-Info` |
 //!
-//! Nothing here keeps state between calls, and nothing here can be made to panic or to hold more than [`Limits`] by
-//! what a peer sends.
+//! Nothing here keeps state between calls, and nothing here can be made to panic or to hold more than
+//! [`Limits`] by what a peer sends.
 
 mod headers;
 mod message;

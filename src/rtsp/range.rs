@@ -94,7 +94,7 @@ impl fmt::Display for Range {
     }
 }
 
-/// Milliseconds are enough for a frame, and all that players read.
+/// Milliseconds: finer than any frame rate.
 fn write_seconds(time: Duration, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{}.{:03}", time.as_secs(), time.subsec_millis())
 }

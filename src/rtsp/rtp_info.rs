@@ -15,7 +15,8 @@ pub struct RtpInfo {
 
 /// Reads an `RTP-Info` header, one element for each track. A field that is missing or does not fit is `None`.
 ///
-/// An element ends at a comma that one of the three known fields follows, since URLs may hold commas themselves.
+/// An element ends at a comma that one of the three known fields follows, since URLs may hold commas
+/// themselves.
 pub fn parse(header: &str) -> Vec<RtpInfo> {
     let mut infos: Vec<RtpInfo> = Vec::new();
     let mut rest = header;

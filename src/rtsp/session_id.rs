@@ -7,8 +7,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Reads a `Session` header: the id, and the timeout if there is a usable one. `None` if the id is empty.
 ///
-/// Clients send back the parameters or the bare semicolon (an old ExoPlayer), cameras put blanks everywhere, and some mean
-/// the default by `timeout=0`. The id is whatever stands before the first semicolon.
+/// Clients send back the parameters or the bare semicolon (an old ExoPlayer), cameras put blanks everywhere,
+/// and some mean the default by `timeout=0`. The id is whatever stands before the first semicolon.
 ///
 /// ```
 /// use std::time::Duration;

@@ -49,7 +49,7 @@ impl Status {
     pub const AGGREGATE_NOT_ALLOWED: Self = Self(459);
     /// 460.
     pub const ONLY_AGGREGATE: Self = Self(460);
-    /// 461. The only refusal of a SETUP after which ffmpeg, GStreamer, VLC and ExoPlayer try the next transport.
+    /// 461: after it ffmpeg, GStreamer, VLC and ExoPlayer try the next transport; after 400 ffmpeg gives up.
     pub const UNSUPPORTED_TRANSPORT: Self = Self(461);
     /// 500.
     pub const INTERNAL: Self = Self(500);
@@ -111,11 +111,13 @@ impl Status {
             504 => "Gateway Time-out",
             505 => "RTSP Version Not Supported",
             551 => "Option Not Supported",
-            100..200 => "Informational",
-            200..300 => "Success",
-            300..400 => "Redirection",
-            400..500 => "Client Error",
-            _ => "Server Error",
+            _ => match self.0 / 100 {
+                1 => "Informational",
+                2 => "Success",
+                3 => "Redirection",
+                4 => "Client Error",
+                _ => "Server Error",
+            },
         }
     }
 

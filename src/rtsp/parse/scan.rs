@@ -1,7 +1,7 @@
 //! Finding the end of a head, and whatever makes the rest not worth waiting for.
 //!
-//! Every check here fires at the first byte that proves the fault, so that the verdict does not depend on how many bytes have
-//! arrived, and so that noise, TLS and floods are refused at once.
+//! Every check here fires at the first byte that proves the fault, so that the verdict does not depend on how
+//! many bytes have arrived, and so that noise, TLS and floods are refused at once.
 
 use super::{Limits, Reason, Rejection, is_folded, reject};
 
@@ -21,9 +21,9 @@ impl Head<'_> {
 
 /// Reads lines up to the empty one; `None` if it has not come yet. `buf` does not begin with a blank.
 ///
-/// A line ends with LF, CR LF or CR (RFC 2326 section 4). A CR at the end of the buffer may yet turn out to be half of a CR LF; where that
-/// matters, for the empty line, we wait for the next byte, unless the line before ended with a bare CR: such a peer may
-/// have nothing more to say.
+/// A line ends with LF, CR LF or CR (RFC 2326 section 4). A CR at the end of the buffer may yet turn out to
+/// be half of a CR LF; where that matters, for the empty line, we wait for the next byte, unless the line
+/// before ended with a bare CR: such a peer may have nothing more to say.
 pub(super) fn scan<'b>(buf: &'b [u8], limits: &Limits) -> Result<Option<Head<'b>>, Rejection> {
     let window = &buf[..buf.len().min(limits.head)];
     let mut lines: Vec<&[u8]> = Vec::new();
@@ -102,7 +102,8 @@ pub(super) fn is_status_line(line: &[u8]) -> bool {
     line.get(..5).is_some_and(|begin| begin.eq_ignore_ascii_case(b"RTSP/"))
 }
 
-/// The first word of a line, the last one, and what is between: the URI, in which ffmpeg leaves blanks as its user typed them.
+/// The first word of a line, the last one, and what is between: the URI, which may hold blanks somebody typed
+/// and no player escaped.
 pub(super) fn request_words(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let line = line.trim_ascii();
     let first = line.iter().position(|byte| is_blank(*byte))?;

@@ -1,8 +1,9 @@
 //! The `Transport` header (RFC 2326 section 12.39).
 //!
-//! A client offers one or several transports in SETUP; the server takes the first it can serve and grants it. One bad alternative
-//! never loses the others, and what cannot be served is not an error but [not an offer](TransportSpec::offer):
-//! the answer is then 461, on which players try their next transport, while a 400 is the end for ffmpeg.
+//! A client offers one or several transports in SETUP; the server takes the first it can serve and grants it.
+//! One bad alternative never loses the others, and what cannot be served is not an error but [not an
+//! offer](TransportSpec::offer): the answer is then 461, on which players try their next transport, while a
+//! 400 is the end for ffmpeg.
 
 mod parse;
 
@@ -19,9 +20,11 @@ pub use parse::parse;
 pub struct TransportSpec {
     /// The profile.
     pub profile: Profile,
-    /// TCP if the name says so, or if it says nothing and there is `interleaved` but no `client_port` (Escam Q6); else UDP.
+    /// TCP if the name says so, or if it says nothing and there is `interleaved` but no `client_port` (Escam
+    /// Q6); else UDP.
     pub lower: Transport,
-    /// Whether it is multicast. RFC 2326 makes that the default; nobody means it (Luckfox leaves `unicast` out over TCP).
+    /// Whether it is multicast. RFC 2326 makes that the default; nobody means it (Luckfox leaves `unicast`
+    /// out over TCP).
     pub multicast: bool,
     /// What the client wants to do with it.
     pub mode: Mode,
@@ -35,9 +38,11 @@ pub struct TransportSpec {
     pub port: Option<Ports>,
     /// The multicast time to live.
     pub ttl: Option<u8>,
-    /// The synchronisation source; `None` also if it is not 1 to 8 hexadecimal digits (some cameras send decimal).
+    /// The synchronisation source; `None` also if it is not 1 to 8 hexadecimal digits (some cameras send
+    /// decimal).
     pub ssrc: Option<u32>,
-    /// Where the media shall go, or goes; empty ones are left out. A server must not follow it to another host.
+    /// Where the media shall go, or goes; empty ones are left out. A server must not follow it to another
+    /// host.
     pub destination: Option<String>,
     /// Where the media comes from; empty ones are left out. It may be a host name, or wrong.
     pub source: Option<String>,
@@ -136,8 +141,8 @@ pub enum Grant {
 impl TransportSpec {
     /// What this offers to a server that plays RTP/AVP by TCP and UDP unicast; `None` is answered with 461.
     ///
-    /// UDP needs both ports, from 1024 up: no player sends lower ones, and media must not be aimed at a system service.
-    /// `destination` plays no part, media goes to the connection's peer.
+    /// UDP needs both ports, from 1024 up: lower ones are not a player's, and media must not be aimed at a
+    /// system service. `destination` plays no part, media goes to the connection's peer.
     ///
     /// ```
     /// use fanlight::rtsp::transport::{Offer, parse};
@@ -171,7 +176,8 @@ impl Offer {
 }
 
 impl Channels {
-    /// The pair of channels a client asks for the track it sets up as its `index`th, from 0; `None` after 128.
+    /// The pair of channels a client asks for the track it sets up as its `index`th, from 0; `None` after
+    /// 128.
     pub fn nth(index: usize) -> Option<Self> {
         let rtp = u8::try_from(index.checked_mul(2)?).ok()?;
         Some(Self { rtp, rtcp: rtp + 1 })
@@ -320,6 +326,7 @@ mod tests {
     fn what_we_do_not_serve_is_no_offer() {
         for header in [
             "RTP/AVP;multicast",
+            "RTP/AVP;multicast;client_port=5000-5001",
             "RTP/AVP;multicast;destination=225.219.201.15;port=7000-7001;ttl=127",
             "RTP/AVP;unicast",
             "RTP/AVP/TCP;unicast;interleaved=0-1;mode=RECORD",

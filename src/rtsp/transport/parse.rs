@@ -5,10 +5,11 @@ use std::str::FromStr;
 use super::{Channels, Fault, Mode, Ports, Profile, TransportSpec};
 use crate::vocabulary::Transport;
 
-/// Reads every alternative of a `Transport` header, in order of preference; of one with more than 16, the first 16.
+/// Reads every alternative of a `Transport` header, in order of preference; of one with more than 16, the
+/// first 16.
 ///
-/// Serves both ways: a server reads offers, a client reads the one grant. Quotes, blanks, case, order and unknown parameters
-/// do not matter.
+/// Serves both ways: a server reads offers, a client reads the one grant. Quotes, blanks, case, order and
+/// unknown parameters do not matter.
 pub fn parse(header: &str) -> Vec<TransportSpec> {
     split_unquoted(header, ',')
         .filter(|text| !text.trim_matches([' ', '\t', ';']).is_empty())
@@ -94,7 +95,7 @@ impl<T> OrFault for Option<T> {
 
 fn channels(value: &str) -> Option<Channels> {
     let (rtp, rtcp) = range::<u8>(value)?;
-    // Hikvision and others answer with the first channel only.
+    // Some servers and clients name the first channel only.
     let rtcp = rtcp.or_else(|| rtp.checked_add(1))?;
     (rtp < rtcp).then_some(Channels { rtp, rtcp })
 }
@@ -149,7 +150,7 @@ fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Nobody sends more than three; each takes some memory.
+/// Far more than players send (one to three, or so); each takes some memory.
 const ALTERNATIVES_MAX: usize = 16;
 
 #[cfg(test)]
