@@ -13,6 +13,7 @@
 //!
 //! A test (`tests/it/floors.rs`) holds the table.
 
+pub mod app;
 pub mod codec;
 pub mod config;
 pub mod hub;
@@ -24,4 +25,5 @@ pub mod sdp;
 pub mod server;
 pub mod source;
 pub mod vocabulary;
+pub mod web;
 pub mod workers;
