@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("server", 4),
     ("web", 4),
     ("hub", 3),
+    ("workers", 3),
     ("config", 2),
     ("metrics", 2),
     ("rtp", 1),
