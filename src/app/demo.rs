@@ -29,7 +29,9 @@ impl Camera {
         let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
         let listener = match TcpListener::bind(usual).await {
             Ok(listener) => listener,
-            Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port for the demo's camera")?,
+            Err(_) => {
+                TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port for the demo's camera")?
+            }
         };
         // Not the relay's metrics: the demo's camera is another program by rights.
         let metrics = Arc::new(Metrics::new());

@@ -23,9 +23,11 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
     let Plan { mut config, mode } = plan;
     let metrics = Arc::new(Metrics::new());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = Workers::start(args.workers.map_or(cores, usize::from), &metrics).context("cannot start a thread")?;
+    let workers =
+        Workers::start(args.workers.map_or(cores, usize::from), &metrics).context("cannot start a thread")?;
     let hub = Arc::new(Hub::new(Arc::clone(&metrics)));
-    let (stop, draining, web_stop) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let (stop, draining, web_stop) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
 
     let rtsp = match config.rtsp.listen {
         Some(address) => Some(listen(address, "rtsp.listen").await?),
@@ -200,7 +202,10 @@ impl Addresses {
     /// Says what to open: on stdout where the user asked to share something right now, else in the log.
     fn announce(&self, config: &Config, mode: &Mode) {
         let rtsp = self.rtsp.into_iter().flat_map(|address| {
-            config.streams.keys().map(move |name: &StreamName| format!("rtsp://{}/{name}", reachable(address)))
+            config
+                .streams
+                .keys()
+                .map(move |name: &StreamName| format!("rtsp://{}/{name}", reachable(address)))
         });
         match mode {
             Mode::Demo | Mode::Camera => {

@@ -37,10 +37,18 @@ impl Reload {
         })
         .and_then(|mut watcher| watcher.watch(directory, RecursiveMode::NonRecursive).map(|()| watcher));
         let watcher = watcher
-            .inspect_err(|error| tracing::warn!(%error, "the configuration is not watched: use SIGHUP to reload it"))
+            .inspect_err(
+                |error| tracing::warn!(%error, "the configuration is not watched: use SIGHUP to reload it"),
+            )
             .ok();
         let text = std::fs::read_to_string(file).ok();
-        Ok(Self { file: file.to_owned(), text, hangup: signal(SignalKind::hangup())?, touched, _watcher: watcher })
+        Ok(Self {
+            file: file.to_owned(),
+            text,
+            hangup: signal(SignalKind::hangup())?,
+            touched,
+            _watcher: watcher,
+        })
     }
 
     /// The next configuration that differs from the last one and has no problem. Problems are logged, and what runs

@@ -26,7 +26,8 @@ pub(super) async fn run(args: ServeFileArgs) -> anyhow::Result<Stopped> {
     let name: StreamName = name.parse().with_context(|| format!("`{name}` cannot be a name (--name)"))?;
     let metrics = Arc::new(Metrics::new());
     let workers = Workers::start(1, &metrics).context("cannot start a thread")?;
-    let clip_settings = ClipSettings { fps: args.fps, packet_size: args.packet_size.into(), repeat: args.repeat };
+    let clip_settings =
+        ClipSettings { fps: args.fps, packet_size: args.packet_size.into(), repeat: args.repeat };
     let frames = clip.frames().len();
     let mount = ClipMount::new(name.as_str(), Arc::new(clip), clip_settings, &metrics);
     let mounts = Mounts {

@@ -10,9 +10,9 @@ use super::mount::Mount;
 use super::player::Carrier;
 use super::session::{Session, Viewer};
 use super::udp::{Command, UdpHandle, UdpSession};
+use crate::hub::Described;
 use crate::rtsp::transport::{self, Channels, Grant, Offer, PortPair};
 use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
-use crate::hub::Described;
 use crate::sdp::{Range, Track};
 use crate::vocabulary::{Disconnect, Transport};
 

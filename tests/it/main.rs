@@ -4,4 +4,5 @@
 
 mod floors;
 mod rehearsal;
+mod relaying;
 mod support;

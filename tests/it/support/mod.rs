@@ -11,6 +11,7 @@ pub mod camera;
 pub mod digest;
 pub mod h264;
 pub mod h265;
+pub mod relay;
 pub mod rtp;
 pub mod sdp;
 pub mod stamp;
