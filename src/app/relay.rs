@@ -29,6 +29,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
     let (stop, draining, web_stop) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
 
+    raise_descriptor_limit(config.rtsp.max_connections);
     let rtsp = match config.rtsp.listen {
         Some(address) => Some(listen(address, "rtsp.listen").await?),
         None => None,
@@ -117,6 +118,21 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
             told?;
             Ok(Stopped::Hastily)
         }
+    }
+}
+
+/// Lets the process have as many descriptors as the system allows, and says when that may be too few.
+fn raise_descriptor_limit(connections: usize) {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if usize::try_from(limit).is_ok_and(|limit| limit < connections + OTHER_DESCRIPTORS) => {
+            tracing::warn!(
+                limit,
+                connections,
+                "fewer descriptors than rtsp.max_connections may need: raise the hard limit (ulimit -n, LimitNOFILE)"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of descriptors cannot be raised"),
     }
 }
 
@@ -224,6 +240,9 @@ impl Addresses {
         }
     }
 }
+
+/// Descriptors for everything but viewers' connections: cameras, listeners, event loops, files.
+const OTHER_DESCRIPTORS: usize = 512;
 
 /// An address that can be opened on this machine: not the one that stands for all.
 fn reachable(address: SocketAddr) -> SocketAddr {
