@@ -77,7 +77,11 @@ fn send(
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(error),
             };
-            *rest = from[taken..].to_vec();
+            let left = from[taken..].to_vec();
+            if left.len() > MAX_REST {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            *rest = left;
         }
         Viewer::Udp { to, .. } if !bare.is_empty() => {
             let segment_size = Some(super::camera::PACKET);
@@ -90,6 +94,9 @@ fn send(
     }
     Ok(())
 }
+
+/// A viewer that is this far behind is given up.
+const MAX_REST: usize = 8 << 20;
 
 /// Answers a viewer's three requests.
 fn welcome(socket: TcpStream) -> io::Result<Viewer> {

@@ -81,6 +81,9 @@ fn main() {
                         round.figures.p99,
                         round.rss
                     );
+                    if round.figures.lost > 0 {
+                        println!("          {} viewers were disconnected", round.figures.lost);
+                    }
                     rounds.push(round);
                 }
             }
