@@ -5,4 +5,5 @@
 mod floors;
 mod rehearsal;
 mod relaying;
+mod sources;
 mod support;
