@@ -8,6 +8,8 @@ mod burst;
 mod publisher;
 mod status;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod viewer;
 
 use std::collections::BTreeMap;

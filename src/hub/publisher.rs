@@ -52,6 +52,8 @@ struct Keyless {
 struct Gathered {
     packets: u64,
     bytes: u64,
+    /// Of the last packet.
+    arrival: Duration,
     lost: u64,
     reordered: u64,
     frames: u64,
@@ -174,6 +176,7 @@ impl Publisher {
         let gathered = &mut state.gathered;
         gathered.packets += 1;
         gathered.bytes += packet.len() as u64;
+        gathered.arrival = arrival;
         let Some(place) = state.timeline.place(header.ssrc, header.sequence, header.timestamp, arrival)
         else {
             return Ok(()); // a repetition
@@ -238,6 +241,17 @@ impl Publisher {
                 metrics.received_bytes.inc_by(gathered.bytes);
                 metrics.lost_packets.inc_by(gathered.lost);
                 metrics.reordered_packets.inc_by(gathered.reordered);
+                stats.bit_rate.arrived(gathered.bytes, gathered.arrival);
+                if gathered.key
+                    && state.track.codec.has_key_frames()
+                    && let Some(last) = state.last_key.replace(gathered.arrival)
+                {
+                    let interval = gathered.arrival.saturating_sub(last);
+                    stats.key_frame_interval = Some(interval);
+                    stream.metrics.key_frame_interval.set(interval.as_secs_f64());
+                }
+                learned |= state.access_points.parameter_sets_changed();
+                // The rest is about frames, which begin in this burst or do not.
                 let Some((arrival, timestamp)) = gathered.last_frame else { continue };
                 metrics.frames.inc_by(gathered.frames);
                 metrics.jitter.set(state.jitter.seconds());
@@ -252,17 +266,8 @@ impl Publisher {
                 for _ in 0..gathered.frames {
                     stats.rate.arrived(arrival);
                 }
-                stats.bit_rate.arrived(gathered.bytes, arrival);
                 stats.last_frame = Some(arrival);
                 stats.camera_delay = clock.camera_delay(track);
-                if gathered.key && state.track.codec.has_key_frames() {
-                    if let Some(last) = state.last_key.replace(arrival) {
-                        let interval = arrival.saturating_sub(last);
-                        stats.key_frame_interval = Some(interval);
-                        stream.metrics.key_frame_interval.set(interval.as_secs_f64());
-                    }
-                }
-                learned |= state.access_points.parameter_sets_changed();
             }
         }
         if learned {
