@@ -36,6 +36,11 @@ pub struct Packet {
     pub frame_start: bool,
     /// The last packet of a frame.
     pub marker: bool,
+    /// The first packet of an epoch: what follows does not build on what came before.
+    pub restarted: bool,
+    /// The frame it belongs to, counted per track from 1 and wrapping: how many frames lie between two packets is
+    /// arithmetic, also for a viewer that has not seen the bursts between them.
+    pub frame: u32,
     /// Sequence number on the stream's timeline.
     pub sequence: u64,
     /// Timestamp on the stream's timeline, in ticks of the track's clock.
@@ -97,6 +102,8 @@ pub struct BurstBuilder {
     received: Option<Instant>,
     packets: Vec<Packet>,
     wire: Vec<u8>,
+    /// Frames so far, by track.
+    frames: Vec<u32>,
 }
 
 impl BurstBuilder {
@@ -114,6 +121,12 @@ impl BurstBuilder {
         let (Ok(length), Ok(start)) = (u16::try_from(packet.len()), u32::try_from(self.wire.len())) else {
             return;
         };
+        if self.frames.len() <= track.index() {
+            self.frames.resize(track.index() + 1, 0);
+        }
+        let frame = &mut self.frames[track.index()];
+        *frame = frame.wrapping_add(u32::from(kind.frame_start));
+        let frame = *frame;
         self.received.get_or_insert(received);
         self.wire.extend([b'$', 0]);
         self.wire.extend(length.to_be_bytes());
@@ -125,6 +138,8 @@ impl BurstBuilder {
             key: kind.key,
             frame_start: kind.frame_start,
             marker: header.marker,
+            restarted: place.restarted,
+            frame,
             sequence: place.sequence,
             timestamp: place.timestamp,
         });

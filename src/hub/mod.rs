@@ -8,6 +8,8 @@ mod burst;
 mod publisher;
 mod status;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod viewer;
 
 use std::collections::BTreeMap;
@@ -42,12 +44,13 @@ impl Hub {
 
     /// Adds a stream, in place of one of the same name, whose viewers leave.
     pub fn add(&self, name: &str) -> Publisher {
-        let (stream, publisher) = Stream::new(name, self.metrics.stream(name));
-        let replaced =
-            self.streams.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), stream);
-        if let Some(replaced) = replaced {
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        // Closed first: both have the same metrics, and the new one's state is to be the last word.
+        if let Some(replaced) = streams.get(name) {
             replaced.close();
         }
+        let (stream, publisher) = Stream::new(name, self.metrics.stream(name));
+        streams.insert(name.to_owned(), stream);
         publisher
     }
 

@@ -32,14 +32,28 @@ struct TrackState {
     jitter: Jitter,
     metrics: Arc<TrackMetrics>,
     last_key: Option<Duration>,
+    keyless: Keyless,
+    /// A sender report that came before the packets it is about: the camera's time, and the timestamp of that time.
+    early_report: Option<(WallTime, u32)>,
     /// What the current burst adds to the statistics.
     gathered: Gathered,
+}
+
+/// Whether a track whose codec has key frames does without: some encoders refresh the picture bit by bit instead.
+#[derive(Debug, Default)]
+struct Keyless {
+    /// When the first packet of the epoch arrived.
+    since: Option<Duration>,
+    /// The epoch has had an access point.
+    refuted: bool,
 }
 
 #[derive(Debug, Default)]
 struct Gathered {
     packets: u64,
     bytes: u64,
+    /// Of the last packet.
+    arrival: Duration,
     lost: u64,
     reordered: u64,
     frames: u64,
@@ -72,18 +86,24 @@ impl Publisher {
     /// The source was described: an epoch of these tracks begins. Where they differ from those before, viewers are
     /// disconnected so that they describe again.
     pub fn begin(&mut self, description: Description) {
-        self.builder = BurstBuilder::default();
+        if self.stream.is_closed() {
+            return;
+        }
+        self.flush();
         let known = self.stream.status.borrow().described.clone();
         if known.is_some_and(|known| known.description.same_tracks(&description)) {
             for (state, track) in self.tracks.iter_mut().zip(&description.tracks) {
                 state.timeline.start_epoch();
                 state.jitter.restart();
                 state.access_points = AccessPoints::new(track.codec, track.fmtp.as_deref());
+                state.keyless = Keyless::default();
+                state.early_report = None;
                 state.track = track.clone();
             }
             self.stream.clock().start_epoch();
         } else {
             self.generation += 1;
+            self.builder = BurstBuilder::default();
             self.tracks =
                 description.tracks.iter().map(|track| TrackState::new(track, &self.stream)).collect();
             let rates = description.tracks.iter().map(|track| track.clock_rate);
@@ -103,6 +123,9 @@ impl Publisher {
 
     /// Packets come, over this transport: the source is live.
     pub fn live(&mut self, transport: Transport) {
+        if self.stream.is_closed() {
+            return;
+        }
         let metrics = &self.stream.metrics;
         metrics.connects.inc();
         metrics.phase(Phase::Live);
@@ -125,6 +148,9 @@ impl Publisher {
     /// The session or the attempt failed; the next attempt comes after `delay`.
     pub fn failed(&mut self, class: FailureClass, message: String, delay: Duration) {
         self.flush();
+        if self.stream.is_closed() {
+            return;
+        }
         let metrics = &self.stream.metrics;
         metrics.failure(class);
         metrics.phase(Phase::Retrying);
@@ -150,6 +176,7 @@ impl Publisher {
         let gathered = &mut state.gathered;
         gathered.packets += 1;
         gathered.bytes += packet.len() as u64;
+        gathered.arrival = arrival;
         let Some(place) = state.timeline.place(header.ssrc, header.sequence, header.timestamp, arrival)
         else {
             return Ok(()); // a repetition
@@ -159,7 +186,7 @@ impl Publisher {
         if place.restarted {
             state.jitter.restart();
         }
-        let kind = if header.payload_type == state.track.payload_type && !place.reordered {
+        let mut kind = if header.payload_type == state.track.payload_type && !place.reordered {
             state.access_points.inspect(&packet[header.payload.clone()], header.timestamp)
         } else {
             PacketKind::default()
@@ -171,6 +198,7 @@ impl Publisher {
             gathered.last_frame = Some((arrival, place.timestamp));
         }
         gathered.key |= kind.key;
+        kind.key |= state.track.codec.has_key_frames() && state.keyless.may_start(kind, arrival);
         self.builder.push(track, packet, &header, place, kind, received);
         if self.builder.is_full() {
             self.flush();
@@ -180,10 +208,11 @@ impl Publisher {
 
     /// Takes what the camera says of its clock in a sender report: `ntp` is the camera's time of `timestamp`.
     pub fn sender_report(&mut self, track: TrackId, ntp: WallTime, timestamp: u32) {
-        let Some(state) = self.tracks.get(track.index()) else { return };
+        let Some(state) = self.tracks.get_mut(track.index()) else { return };
         self.stream.metrics.clock_offset.set(ntp.since(SystemTime::now().into()) as f64 / 1e9);
-        if let Some(timestamp) = state.timeline.timestamp(timestamp) {
-            self.stream.clock().sender_report(track, timestamp, ntp);
+        match state.timeline.timestamp(timestamp) {
+            Some(timestamp) => self.stream.clock().sender_report(track, timestamp, ntp),
+            None => state.early_report = Some((ntp, timestamp)),
         }
     }
 
@@ -212,26 +241,33 @@ impl Publisher {
                 metrics.received_bytes.inc_by(gathered.bytes);
                 metrics.lost_packets.inc_by(gathered.lost);
                 metrics.reordered_packets.inc_by(gathered.reordered);
+                stats.bit_rate.arrived(gathered.bytes, gathered.arrival);
+                if gathered.key
+                    && state.track.codec.has_key_frames()
+                    && let Some(last) = state.last_key.replace(gathered.arrival)
+                {
+                    let interval = gathered.arrival.saturating_sub(last);
+                    stats.key_frame_interval = Some(interval);
+                    stream.metrics.key_frame_interval.set(interval.as_secs_f64());
+                }
+                learned |= state.access_points.parameter_sets_changed();
+                // The rest is about frames, which begin in this burst or do not.
                 let Some((arrival, timestamp)) = gathered.last_frame else { continue };
                 metrics.frames.inc_by(gathered.frames);
                 metrics.jitter.set(state.jitter.seconds());
                 metrics.last_frame.set(stream.wall(arrival).as_secs_f64());
                 let track = TrackId(index as u8);
                 clock.arrived(track, timestamp, arrival);
+                if let Some((ntp, timestamp)) = state.early_report.take()
+                    && let Some(timestamp) = state.timeline.timestamp(timestamp)
+                {
+                    clock.sender_report(track, timestamp, ntp);
+                }
                 for _ in 0..gathered.frames {
                     stats.rate.arrived(arrival);
                 }
-                stats.bit_rate.arrived(gathered.bytes, arrival);
                 stats.last_frame = Some(arrival);
                 stats.camera_delay = clock.camera_delay(track);
-                if gathered.key && state.track.codec.has_key_frames() {
-                    if let Some(last) = state.last_key.replace(arrival) {
-                        let interval = arrival.saturating_sub(last);
-                        stats.key_frame_interval = Some(interval);
-                        stream.metrics.key_frame_interval.set(interval.as_secs_f64());
-                    }
-                }
-                learned |= state.access_points.parameter_sets_changed();
             }
         }
         if learned {
@@ -264,6 +300,9 @@ impl Publisher {
     }
 
     fn enter(&self, phase: Phase) {
+        if self.stream.is_closed() {
+            return;
+        }
         self.stream.metrics.phase(phase);
         self.stream.status.send_modify(|status| status.enter(phase));
     }
@@ -278,7 +317,23 @@ impl TrackState {
             jitter: Jitter::default(),
             metrics: stream.metrics.track(track.id),
             last_key: None,
+            keyless: Keyless::default(),
+            early_report: None,
             gathered: Gathered::default(),
         }
     }
 }
+
+impl Keyless {
+    /// Whether a viewer may start with this packet although it begins no key frame, so that it does not wait for ever:
+    /// any frame will do once the epoch has had no access point for [`KEY_PATIENCE`].
+    fn may_start(&mut self, kind: PacketKind, arrival: Duration) -> bool {
+        self.refuted |= kind.key;
+        let since = *self.since.get_or_insert(arrival);
+        !self.refuted && kind.frame_start && arrival.saturating_sub(since) >= KEY_PATIENCE
+    }
+}
+
+/// Longer than cameras usually go from one key frame to the next. One with more between them shows a damaged picture to
+/// who comes in the first interval, rather than none.
+const KEY_PATIENCE: Duration = Duration::from_secs(10);

@@ -66,8 +66,11 @@ impl Status {
         }
     }
 
-    /// Goes over to `phase`.
+    /// Goes over to `phase`. A stream that was stopped stays so: its source may take a moment to notice.
     pub(super) fn enter(&mut self, phase: Phase) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
         if self.phase != phase {
             self.phase = phase;
             self.since = Instant::now();

@@ -203,8 +203,8 @@ pub struct Subscription {
 pub enum Delivery {
     /// Packets, in order.
     Burst(Arc<Burst>),
-    /// The ring went past this viewer: it missed this many bursts.
-    Lagged(u64),
+    /// The ring went past this viewer. How many frames it missed, [`Packet::frame`](super::Packet::frame) tells.
+    Lagged,
     /// There will be no more.
     Closed,
 }
@@ -214,7 +214,7 @@ impl Subscription {
     pub async fn next(&mut self) -> Delivery {
         match self.bursts.recv().await {
             Ok(burst) => Delivery::Burst(burst),
-            Err(broadcast::error::RecvError::Lagged(missed)) => Delivery::Lagged(missed),
+            Err(broadcast::error::RecvError::Lagged(_)) => Delivery::Lagged,
             Err(broadcast::error::RecvError::Closed) => Delivery::Closed,
         }
     }
@@ -223,7 +223,7 @@ impl Subscription {
     pub fn try_next(&mut self) -> Option<Delivery> {
         match self.bursts.try_recv() {
             Ok(burst) => Some(Delivery::Burst(burst)),
-            Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(Delivery::Lagged(missed)),
+            Err(broadcast::error::TryRecvError::Lagged(_)) => Some(Delivery::Lagged),
             Err(broadcast::error::TryRecvError::Closed) => Some(Delivery::Closed),
             Err(broadcast::error::TryRecvError::Empty) => None,
         }

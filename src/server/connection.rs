@@ -203,9 +203,8 @@ impl Connection {
         let Some(playing) = session.playing() else { return Ok(None) };
         let burst = match delivery {
             Delivery::Burst(burst) => burst,
-            Delivery::Lagged(missed) => {
+            Delivery::Lagged => {
                 playing.player.skip();
-                playing.seat.skipped(Skip::Lagged, missed);
                 return Ok(None);
             }
             Delivery::Closed => return Ok(Some(Disconnect::EndOfStream)),
@@ -306,6 +305,9 @@ impl Playing {
         }
         if plan.skipped > 0 {
             self.seat.skipped(Skip::KeyFrame, plan.skipped);
+        }
+        if plan.lagged > 0 {
+            self.seat.skipped(Skip::Lagged, plan.lagged);
         }
         if plan.first_key
             && let Some(asked) = self.asked.take()

@@ -143,7 +143,7 @@ impl Playback {
         self.due = (self.due + interval).max(now.checked_sub(MAX_BEHIND).unwrap_or(now));
         match self.builder.finish(0) {
             Some(burst) => Delivery::Burst(Arc::new(burst)),
-            None => Delivery::Lagged(1), // a frame without a packet: none exists, the clip was checked when it was read
+            None => Delivery::Lagged, // a frame without a packet: none exists, the clip was checked when it was read
         }
     }
 

@@ -21,7 +21,6 @@ pub(super) struct Player {
     /// When the first key-frame packet was sent.
     opened: Option<Instant>,
     cname: String,
-    next_report: Option<Instant>,
 }
 
 /// One track of one viewer.
@@ -34,10 +33,16 @@ pub(super) struct ViewerTrack {
     has_key_frames: bool,
     waits_for_key: bool,
     playing: bool,
+    /// Its frames are pictures, whose absence is counted.
+    is_video: bool,
+    /// The frame of the last packet seen, sent or not.
+    frame: Option<u32>,
     packets: u32,
     octets: u32,
     /// The last report sent: the middle of its NTP time, and when.
     reported: Option<(u32, Instant)>,
+    /// When the next report is due; `None` = with the next packets.
+    next_report: Option<Instant>,
 }
 
 /// Where a track's packets go.
@@ -70,6 +75,8 @@ pub(super) struct Plan {
     pub(super) bytes: u64,
     /// Frames left out because they need one that this viewer missed.
     pub(super) skipped: u64,
+    /// Frames that went by before this burst, unseen.
+    pub(super) lagged: u64,
     /// It holds the first key-frame packet of this viewer.
     pub(super) first_key: bool,
 }
@@ -87,7 +94,7 @@ impl Player {
     /// No track yet. `cname` names the viewer's session in reports.
     pub(super) fn new(described: &Described, cname: String) -> Self {
         let tracks = described.description.tracks.iter().map(|_| None).collect();
-        Self { tracks, generation: described.generation, opened: None, cname, next_report: None }
+        Self { tracks, generation: described.generation, opened: None, cname }
     }
 
     /// Sets a track up, in place of an earlier set-up of it. Returns its SSRC.
@@ -103,9 +110,12 @@ impl Player {
                 has_key_frames,
                 waits_for_key: has_key_frames,
                 playing: false,
+                is_video: track.kind.eq_ignore_ascii_case("video"),
+                frame: None,
                 packets: 0,
                 octets: 0,
                 reported: None,
+                next_report: None,
             });
         }
         ssrc
@@ -144,6 +154,7 @@ impl Player {
             }
             track.playing = true;
             track.waits_for_key = track.has_key_frames;
+            (track.frame, track.next_report) = (None, None);
             if track.rewriter.is_anchored() {
                 let next = track.rewriter.next();
                 let timestamp = moment(id).and_then(|moment| track.rewriter.timestamp(moment));
@@ -154,7 +165,6 @@ impl Player {
         if self.tracks.iter().flatten().all(|track| !track.rewriter.is_anchored()) {
             self.opened = None;
         }
-        self.next_report = None;
     }
 
     /// Stops the tracks of `scope` (all when `None`).
@@ -201,10 +211,16 @@ impl Player {
             if !track.playing {
                 continue;
             }
+            // What follows an outage builds on frames that nobody has.
+            track.waits_for_key |= packet.restarted && track.has_key_frames;
+            let frames = track.advance(packet.frame);
+            if track.rewriter.is_anchored() {
+                plan.lagged += frames.saturating_sub(1);
+            }
             if track.waits_for_key {
                 if !packet.key {
-                    if self.opened.is_some() {
-                        plan.skipped += u64::from(packet.frame_start);
+                    if track.rewriter.is_anchored() {
+                        plan.skipped += frames.min(1);
                         track.rewriter.skip();
                     }
                     continue;
@@ -240,16 +256,12 @@ impl Player {
         }
     }
 
-    /// Whether reports are due at `now`: with the first packets after PLAY, then every [`REPORT_EVERY`].
-    pub(super) fn reports_due(&mut self, now: Instant) -> bool {
-        let due = self.opened.is_some() && self.next_report.is_none_or(|next| now >= next);
-        if due {
-            self.next_report = Some(now + REPORT_EVERY);
-        }
-        due
+    /// Whether reports are due at `now`: each track's with its first packets after PLAY, then every [`REPORT_EVERY`].
+    pub(super) fn reports_due(&self, now: Instant) -> bool {
+        self.tracks.iter().flatten().any(|track| track.report_is_due(now))
     }
 
-    /// Hands the sender report of each track that plays to `each`.
+    /// Hands the sender report of each track whose report is due to `each`.
     /// `moment` is the stream's time now and the wall clock of it.
     pub(super) fn reports(
         &mut self,
@@ -259,11 +271,12 @@ impl Player {
     ) {
         let mut compound = Vec::new();
         for (index, track) in self.tracks.iter_mut().enumerate() {
-            let Some(track) = track.as_mut().filter(|track| track.playing) else { continue };
+            let Some(track) = track.as_mut().filter(|track| track.report_is_due(now)) else { continue };
             let Some((moment, wall)) = moment(TrackId(index as u8)) else { continue };
             let Some(timestamp) = track.rewriter.timestamp(moment) else { continue };
             let ntp = NtpTime::from(wall);
             track.reported = Some((ntp.middle(), now));
+            track.next_report = Some(now + REPORT_EVERY);
             let report = SenderReport {
                 ssrc: track.rewriter.ssrc(),
                 ntp,
@@ -307,6 +320,19 @@ impl ViewerTrack {
         self.playing
     }
 
+    /// Goes on to the frame of a packet. Returns how many frames further that is: 0 within a frame, and for tracks whose
+    /// frames are not pictures.
+    fn advance(&mut self, frame: u32) -> u64 {
+        match self.frame.replace(frame) {
+            Some(before) if self.is_video => u64::from(frame.wrapping_sub(before)),
+            _ => 0,
+        }
+    }
+
+    fn report_is_due(&self, now: Instant) -> bool {
+        self.playing && self.rewriter.is_anchored() && self.next_report.is_none_or(|next| now >= next)
+    }
+
     /// Fixes the offsets with the first packet. Usually it carries the very numbers that `RTP-Info` announced. A track
     /// whose first packet comes long after the others began (metadata, say) starts as much later.
     fn start(&mut self, sequence: u64, timestamp: u64, after: Duration) {
@@ -326,7 +352,8 @@ impl ViewerTrack {
 impl Plan {
     fn clear(&mut self) {
         self.parts.clear();
-        (self.packets, self.bytes, self.skipped, self.first_key) = (0, 0, 0, false);
+        (self.packets, self.bytes, self.first_key) = (0, 0, false);
+        (self.skipped, self.lagged) = (0, 0);
     }
 }
 

@@ -373,9 +373,8 @@ impl UdpSession {
         let playing = self.session.playing()?;
         let burst = match delivery {
             Delivery::Burst(burst) => burst,
-            Delivery::Lagged(missed) => {
+            Delivery::Lagged => {
                 playing.player.skip();
-                playing.seat.skipped(Skip::Lagged, missed);
                 return None;
             }
             Delivery::Closed => return Some(Disconnect::EndOfStream),

@@ -31,7 +31,8 @@ pub async fn run(publisher: Publisher, settings: Settings, metrics: Arc<Metrics>
         backoff: Backoff::new(settings.retry_min, settings.retry_max),
         settings,
         metrics,
-        group: Arc::new(SessionGroup::default().named(name)),
+        group: Arc::new(SessionGroup::default().named(name.clone())),
+        name,
         camera: 0,
         udp_is_dead: false,
     };
@@ -39,6 +40,8 @@ pub async fn run(publisher: Publisher, settings: Settings, metrics: Arc<Metrics>
 }
 
 struct Supervisor {
+    /// Of the stream.
+    name: String,
     settings: Settings,
     metrics: Arc<Metrics>,
     backoff: Backoff,
@@ -130,9 +133,16 @@ impl Supervisor {
     }
 
     /// Waits until the TEARDOWN of earlier sessions has been tried, so that a camera has one session of ours at a time.
-    async fn torn_down(&self) {
+    async fn torn_down(&mut self) {
+        let group = Arc::clone(&self.group);
+        let waited = AssertUnwindSafe(time::timeout(TEARDOWN_LIMIT, group.await_teardown())).catch_unwind();
         // An error is a TEARDOWN that the camera did not take: there is nothing more to do about that session.
-        let _ = time::timeout(TEARDOWN_LIMIT, self.group.await_teardown()).await;
+        if waited.await.is_err() {
+            // The task that was to send it panicked (on a space behind the session's id, say), and whoever waits for
+            // it panics as well, now and ever after: its record is of no more use.
+            self.metrics.task_panics.inc();
+            self.group = Arc::new(SessionGroup::default().named(self.name.clone()));
+        }
     }
 
     /// One session; a panic of the library on what the camera sent is a failure like others.

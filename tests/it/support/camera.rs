@@ -26,7 +26,7 @@ use super::{PATIENCE, within};
 pub use builder::Builder;
 use connection::Event;
 pub use connection::Request;
-pub use media::Video;
+pub use media::{Extra, Video};
 use media::{Media, Moment};
 
 /// What can be wrong with a camera. Faults add up until [`Camera::heal`]; `&'static str` is an RTSP method.
@@ -44,6 +44,14 @@ pub enum Fault {
     CloseOn(&'static str),
     /// Every n-th RTP packet is lost on the way, its sequence number with it.
     LoseEvery(u32),
+    /// Nothing is sent to UDP ports, as behind a firewall; over TCP all is well.
+    SilentUdp,
+    /// SETUP over UDP is answered with 461.
+    RefuseUdp,
+    /// SETUP of this track is answered with this status.
+    RefuseTrack(usize, u16),
+    /// `Session: id ; timeout=60`.
+    SpacedSession,
 }
 
 /// How connections end in [`Camera::drop_connections`].
@@ -145,6 +153,7 @@ impl Camera {
     /// Lasts until [`Camera::heal`]; faults of the same kind (and method) replace each other.
     pub fn fault(&self, fault: Fault) {
         let same_kind = |other: &Fault| match (other, &fault) {
+            (Fault::RefuseTrack(a, _), Fault::RefuseTrack(b, _)) => a == b,
             (Fault::Status(a, _), Fault::Status(b, _))
             | (Fault::Delay(a, _), Fault::Delay(b, _))
             | (Fault::CloseOn(a), Fault::CloseOn(b)) => a == b,
@@ -216,6 +225,11 @@ impl Camera {
     /// Playing sessions end with RTCP BYE; the connection stays.
     pub fn bye(&self) {
         self.shared.tell(|| Event::Bye);
+    }
+
+    /// Asks something of every client that plays: OPTIONS, as some cameras do to see whether it lives.
+    pub fn ask(&self) {
+        self.shared.tell(|| Event::Answer(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_vec()));
     }
 
     /// Ends every connection and waits until they are closed. New ones are accepted meanwhile.

@@ -1,24 +1,30 @@
 //! A relay in process: hub, sources, RTSP server and sidecar on ports of the system's choice.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fanlight::config::{CameraUrl, Source, Stream as StreamSettings};
-use fanlight::hub::{Hub, Stream};
+use fanlight::hub::{Hub, Status, Stream};
+use fanlight::jpeg::Clip;
 use fanlight::metrics::Metrics;
 use fanlight::rtsp::Limits;
-use fanlight::server::{Mounts, Server, Settings, UdpPorts};
+use fanlight::server::{ClipMount, ClipSettings, Mounts, Server, Settings, UdpPorts};
 use fanlight::source;
+use fanlight::vocabulary::{FailureClass, Phase};
 use fanlight::workers::Workers;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::{PATIENCE, within};
+
 /// How a relay is to be.
 #[derive(Debug)]
 pub struct Builder {
     streams: Vec<(String, StreamSettings)>,
+    clips: Vec<(String, Arc<Clip>, ClipSettings)>,
     settings: Settings,
     udp: bool,
 }
@@ -32,6 +38,8 @@ pub struct Relay {
     address: SocketAddr,
     stop: CancellationToken,
     stop_sources: CancellationToken,
+    /// By stream; the last one started under each name.
+    sources: Mutex<BTreeMap<String, CancellationToken>>,
     _tasks: JoinSet<()>,
 }
 
@@ -53,6 +61,7 @@ impl Relay {
     pub fn builder() -> Builder {
         Builder {
             streams: Vec::new(),
+            clips: Vec::new(),
             settings: Settings {
                 session_timeout: Duration::from_secs(60),
                 advertised_timeout: Duration::from_secs(55),
@@ -81,9 +90,55 @@ impl Relay {
         self.hub.find(name).expect("the stream is there")
     }
 
+    /// Waits until the source of a stream is so.
+    #[track_caller]
+    pub fn until(
+        &self,
+        name: &str,
+        what: &str,
+        condition: impl Fn(&Status) -> bool,
+    ) -> impl Future<Output = Status> {
+        let mut status = self.stream(name).status();
+        let (what, caller) = (format!("{name}: {what}"), std::panic::Location::caller());
+        async move {
+            let what = format!("{caller}: {what}");
+            let status = within(&what, PATIENCE, status.wait_for(|status| condition(status))).await;
+            status.expect("the stream is there").clone()
+        }
+    }
+
+    /// Waits until packets come.
+    #[track_caller]
+    pub fn live(&self, name: &str) -> impl Future<Output = Status> {
+        self.until(name, "it is live", |status| status.phase == Phase::Live)
+    }
+
+    /// Waits until the source has failed in this way; gives the message.
+    pub async fn failed(&self, name: &str, class: FailureClass) -> String {
+        let failure = |status: &Status| status.last_failure.clone().filter(|f| f.class == class);
+        let status = self.until(name, &format!("it fails with {class}"), |s| failure(s).is_some()).await;
+        failure(&status).map(|failure| failure.message).unwrap_or_default()
+    }
+
+    /// The value of a series of `/metrics`, such as `fanlight_viewers{stream="cam",transport="tcp"}`: labels in
+    /// alphabetical order, as they are written there.
+    #[track_caller]
+    pub fn metric(&self, series: &str) -> f64 {
+        let page = self.metrics.render().expect("the metrics are rendered");
+        let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {series} in\n{page}")).parse().expect("a number")
+    }
+
     /// Adds a stream at run time.
     pub fn add(&self, name: &str, settings: StreamSettings) {
-        start_source(&self.hub, &self.workers, &self.stop_sources, name, settings);
+        let stop = start_source(&self.hub, &self.workers, &self.stop_sources, name, settings);
+        self.sources.lock().expect("no test panics here").insert(name.to_owned(), stop);
+    }
+
+    /// Stops the source of a stream; the stream stays.
+    pub fn stop_source(&self, name: &str) {
+        let stop = self.sources.lock().expect("no test panics here").remove(name);
+        stop.expect("the stream has a source").cancel();
     }
 
     /// Stops as SIGTERM does, and returns the number of tasks left after `grace`.
@@ -113,6 +168,12 @@ impl Builder {
         self
     }
 
+    /// A file that each viewer plays on its own.
+    pub fn clip(mut self, name: &str, clip: Clip, settings: ClipSettings) -> Self {
+        self.clips.push((name.to_owned(), Arc::new(clip), settings));
+        self
+    }
+
     /// Changes the server's settings.
     pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
@@ -130,18 +191,33 @@ impl Builder {
         let hub = Arc::new(Hub::new(Arc::clone(&metrics)));
         let workers = Workers::start(2, &metrics).expect("threads");
         let (stop, stop_sources) = (CancellationToken::new(), CancellationToken::new());
+        let mut sources = BTreeMap::new();
         for (name, settings) in self.streams {
-            start_source(&hub, &workers, &stop_sources, &name, settings);
+            let stop = start_source(&hub, &workers, &stop_sources, &name, settings);
+            sources.insert(name, stop);
         }
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let listener = TcpListener::bind((loopback, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let udp = self.udp.then(|| UdpPorts::bind(loopback, (0, 0)).expect("a pair of UDP ports"));
-        let mounts = Mounts::live(Arc::clone(&hub));
+        let mut mounts = Mounts::live(Arc::clone(&hub));
+        for (name, clip, settings) in self.clips {
+            let mount = ClipMount::new(&name, clip, settings, &metrics);
+            mounts.clips.insert(name, Arc::new(mount));
+        }
         let server = Server::new(mounts, udp, self.settings, workers.clone(), stop.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.run(listener).await.expect("the server serves") });
-        Relay { hub, metrics, workers, address, stop, stop_sources, _tasks: tasks }
+        Relay {
+            hub,
+            metrics,
+            workers,
+            address,
+            stop,
+            stop_sources,
+            sources: Mutex::new(sources),
+            _tasks: tasks,
+        }
     }
 }
 
@@ -151,8 +227,10 @@ fn start_source(
     stop: &CancellationToken,
     name: &str,
     settings: StreamSettings,
-) {
+) -> CancellationToken {
     let publisher = hub.add(name);
     let (stop, metrics) = (stop.child_token(), Arc::clone(hub.metrics()));
-    workers.spawn("source", move || source::run(publisher, settings, metrics, stop));
+    let told = stop.clone();
+    workers.spawn("source", move || source::run(publisher, settings, metrics, told));
+    stop
 }

@@ -8,8 +8,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::super::h264::{Delivery, H264, ParameterSets};
+use super::super::h265::H265;
 use super::media::{Media, Video};
-use super::{Audio, Camera, Close, Encoder, Settings, Shared, accept, encode};
+use super::{Audio, Camera, Close, Encoder, Extra, Settings, Shared, accept, encode};
 
 /// Describes a camera before it starts: 25 frames a second, a key frame every 25, 6 packets a frame, no audio.
 #[derive(Debug)]
@@ -31,7 +32,14 @@ impl Builder {
             packet_size: 1000,
         };
         Self {
-            media: Media { video: Video::H264(video), audio: None, fps: 25, gop: 25 },
+            media: Media {
+                video: Video::H264(video),
+                audio: None,
+                extras: Vec::new(),
+                fps: 25,
+                gop: 25,
+                bare: false,
+            },
             manual: false,
             path: "/stream".into(),
             sender_reports: true,
@@ -43,6 +51,25 @@ impl Builder {
     /// H.264 at this rate (the default, at 25).
     pub fn h264(mut self, fps: u32) -> Self {
         self.media.fps = fps;
+        self
+    }
+
+    /// H.265 at this rate.
+    pub fn h265(mut self, fps: u32) -> Self {
+        self.media.video = Video::H265(H265 { packets_per_frame: 6, packet_size: 1000 });
+        self.media.fps = fps;
+        self
+    }
+
+    /// Parameter sets are not in the SDP, only in-band.
+    pub fn bare_sdp(mut self) -> Self {
+        self.media.bare = true;
+        self
+    }
+
+    /// Adds a track that sends one packet with each frame; such tracks come last.
+    pub fn extra(mut self, extra: Extra) -> Self {
+        self.media.extras.push(extra);
         self
     }
 

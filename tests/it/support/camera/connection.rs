@@ -130,6 +130,8 @@ impl Client {
             while let Some(message) = take_message(&mut buffer) {
                 match message {
                     Message::Interleaved => self.shared.count(|c| c.reports += 1),
+                    // The answer to what the camera asked.
+                    Message::Request(text) if text.starts_with("RTSP/") => {}
                     Message::Request(text) => {
                         let request = self.parse(&text);
                         self.shared.log.lock().unwrap().push(request.clone());
@@ -232,6 +234,15 @@ impl Client {
         let Some((track, format)) = track.and_then(|t| Some((t, *formats.get(t)?))) else {
             return self.answer(request, 404, &[], "");
         };
+        let faults = self.shared.faults();
+        let refused = faults.iter().find_map(|fault| match fault {
+            Fault::RefuseTrack(refused, status) if *refused == track => Some(*status),
+            Fault::RefuseUdp if request.header("Transport")?.contains("client_port") => Some(461),
+            _ => None,
+        });
+        if let Some(status) = refused {
+            return self.answer(request, status, &[], "");
+        }
         let transport = request.header("Transport").unwrap_or_default().to_owned();
         let pair = |name: &str| -> Option<(u16, u16)> {
             let value = transport.split(';').find_map(|p| p.strip_prefix(name)?.strip_prefix('='))?;
@@ -315,7 +326,8 @@ impl Client {
         let cseq = request.header("CSeq").unwrap_or("0");
         let mut text = format!("RTSP/1.0 {status} Because\r\nCSeq: {cseq}\r\nServer: simulated camera\r\n");
         if let Some(session) = self.session.lock().unwrap().as_ref() {
-            text += &format!("Session: {};timeout=60\r\n", session.id);
+            let space = if self.shared.faults().contains(&Fault::SpacedSession) { " " } else { "" };
+            text += &format!("Session: {}{space};timeout=60\r\n", session.id);
         }
         for (name, value) in headers {
             text += &format!("{name}: {value}\r\n");

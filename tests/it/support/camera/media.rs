@@ -3,6 +3,7 @@
 use super::super::audio::Audio;
 use super::super::h264::H264;
 use super::super::h265::H265;
+use super::super::stamp::Stamp;
 
 /// The video encoder.
 #[derive(Clone, Debug)]
@@ -21,10 +22,37 @@ impl Video {
     }
 }
 
+/// A track of something that the relay need not understand.
+#[derive(Clone, Copy, Debug)]
+pub struct Extra {
+    /// First word of the `m=` line.
+    pub kind: &'static str,
+    pub payload_type: u8,
+    /// As in the rtpmap; the clock is 90 kHz.
+    pub encoding: &'static str,
+}
+
+impl Extra {
+    /// ONVIF metadata.
+    pub const METADATA: Self =
+        Self { kind: "application", payload_type: 107, encoding: "vnd.onvif.metadata" };
+    /// Video that nobody has heard of.
+    pub const UNKNOWN: Self = Self { kind: "video", payload_type: 108, encoding: "X-SECRET" };
+
+    /// The payload of the packet that goes with a frame.
+    pub fn payload(self, frame: u32) -> Vec<u8> {
+        let stamp = Stamp { frame, packet: 0, packets: 1, key: false };
+        [self.encoding.as_bytes(), stamp.text().as_bytes()].concat()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Media {
     pub(super) video: Video,
     pub(super) audio: Option<Audio>,
+    pub(super) extras: Vec<Extra>,
+    /// No parameter sets in the SDP.
+    pub(super) bare: bool,
     pub(super) fps: u32,
     pub(super) gop: u32,
 }
@@ -69,6 +97,9 @@ impl Media {
                 units.push(Unit { track: 1, ticks: k * samples, payloads, marker: false });
             }
         }
+        for (extra, track) in self.extras.iter().zip(1 + usize::from(self.audio.is_some())..) {
+            units.push(Unit { track, ticks, payloads: vec![extra.payload(number)], marker: true });
+        }
         Moment { frame: number, units }
     }
 
@@ -76,7 +107,8 @@ impl Media {
     pub(super) fn formats(&self) -> Vec<Format> {
         let video = Format { payload_type: 96, clock: 90_000 };
         let audio = self.audio.map(|a| Format { payload_type: a.payload_type(), clock: a.clock() });
-        std::iter::once(video).chain(audio).collect()
+        let extras = self.extras.iter().map(|e| Format { payload_type: e.payload_type, clock: 90_000 });
+        std::iter::once(video).chain(audio).chain(extras).collect()
     }
 
     pub(super) fn sdp(&self) -> String {
@@ -84,14 +116,28 @@ impl Media {
             "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=simulated camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n\
                        a=control:*\r\na=range:npt=now-\r\nm=video 0 RTP/AVP 96\r\n"
                 .to_owned();
-        sdp += &match &self.video {
+        let video = match &self.video {
             Video::H264(video) => video.sdp(96),
             Video::H265(video) => video.sdp(96),
         };
+        if self.bare {
+            // They are the last parameters of the fmtp, which is the last line.
+            sdp += video.split(";sprop").next().unwrap_or_default();
+            sdp += "\r\n";
+        } else {
+            sdp += &video;
+        }
         sdp += &format!("a=framerate:{}.0\r\na=control:track0\r\n", self.fps);
         if let Some(audio) = self.audio {
             let pt = audio.payload_type();
             sdp += &format!("m=audio 0 RTP/AVP {pt}\r\n{}a=control:track1\r\n", audio.sdp());
+        }
+        for (extra, track) in self.extras.iter().zip(1 + usize::from(self.audio.is_some())..) {
+            let Extra { kind, payload_type, encoding } = extra;
+            sdp += &format!(
+                "m={kind} 0 RTP/AVP {payload_type}\r\na=rtpmap:{payload_type} {encoding}/90000\r\n\
+                 a=control:track{track}\r\n"
+            );
         }
         sdp
     }

@@ -128,7 +128,8 @@ impl Session {
         let mut out = Vec::new();
         for track in self.tracks.iter_mut().flatten() {
             let second = moment.frame / camera.fps;
-            if camera.sender_reports && track.reported != Some(second) {
+            let blocked = faults.contains(&Fault::SilentUdp) && matches!(track.path, Path::Udp { .. });
+            if camera.sender_reports && !blocked && track.reported != Some(second) {
                 track.reported = Some(second);
                 out.push(track.path.rtcp(track.report(moment.frame, camera)));
             }
@@ -139,7 +140,8 @@ impl Session {
             for (i, payload) in unit.payloads.iter().enumerate() {
                 let packet = track.number(unit.ticks, unit.marker && i == last, payload);
                 self.packets += 1;
-                if lose_every.is_none_or(|n| !self.packets.is_multiple_of(n)) {
+                let blocked = faults.contains(&Fault::SilentUdp) && matches!(track.path, Path::Udp { .. });
+                if !blocked && lose_every.is_none_or(|n| !self.packets.is_multiple_of(n)) {
                     out.push(track.path.rtp(packet.to_bytes()));
                 }
             }

@@ -1,0 +1,110 @@
+//! A viewer that does not read: it harms nobody, and what it gets can be decoded.
+
+use std::time::Duration;
+
+use crate::support::camera::Camera;
+use crate::support::relay::{Relay, camera_settings};
+use crate::support::viewer::{Viewer, assert_no_gap};
+use crate::support::{PATIENCE, eventually};
+
+/// Groups of ten frames of one packet each, so large that a stalled connection is soon full.
+async fn camera() -> Camera {
+    Camera::builder().gop(10).packets_per_frame(1).packet_size(40_000).manual().start().await
+}
+
+async fn relay(camera: &Camera, write_timeout: Duration) -> Relay {
+    let relay = Relay::builder()
+        .stream("cam", camera_settings(&camera.url()))
+        .settings(|settings| settings.write_timeout = write_timeout)
+        .start()
+        .await;
+    camera.playing().await;
+    camera.frame().await;
+    relay.live("cam").await;
+    relay
+}
+
+#[tokio::test]
+async fn who_falls_behind_gets_whole_pictures_again_and_nobody_else_misses_any() {
+    let camera = camera().await;
+    let relay = relay(&camera, Duration::from_secs(60)).await;
+    let (mut slow, _) = Viewer::play_tcp(&relay.url("cam")).await;
+    let (mut quick, _) = Viewer::play_tcp(&relay.url("cam")).await;
+    let mut number = camera.frames(9).await;
+    let mut expected = number + 1;
+    let viewer = || {
+        let viewers = relay.stream("cam").viewers();
+        viewers.into_iter().min_by_key(|viewer| viewer.id).unwrap()
+    };
+    let slow_one = viewer();
+    // Until its connection takes no more, and then for as long as the ring is, and a little longer. The quick one
+    // reads each frame before the next one is sent, so each is a burst.
+    let (mut stuck, mut sent) = (0, 0);
+    let mut last = None;
+    while stuck < 560 {
+        number = camera.frame().await;
+        let frame = quick.next_frame().await;
+        assert_eq!(frame[0].stamp().unwrap().frame, expected);
+        expected += 1;
+        if let Some(last) = last.replace(frame[0].sequence) {
+            let step = frame[0].sequence.wrapping_sub(last);
+            assert!(step == 1 || step == 2, "a key frame has two packets: {step}");
+        }
+        stuck = if slow_one.packets() == sent { stuck + 1 } else { 0 };
+        sent = slow_one.packets();
+        assert!(number < 3000, "the connection takes everything");
+    }
+    assert_eq!(slow_one.skipped(), 0, "it does not know yet");
+
+    // Now it reads. First what was on its way, then what the ring still holds, from a key frame on.
+    let mut packets = Vec::new();
+    let mut got = Vec::new();
+    let mut resumed = None;
+    while got.last() != Some(&number) {
+        let frame = slow.next_frame().await;
+        let stamp = frame[0].stamp().unwrap();
+        if let Some(last) = got.last()
+            && stamp.frame != last + 1
+        {
+            assert!(stamp.key && resumed.is_none(), "{stamp:?} after {last}");
+            resumed = Some((*last, stamp.frame));
+        }
+        assert_eq!(frame.len(), usize::from(stamp.packets), "a whole picture");
+        got.push(stamp.frame);
+        packets.extend(frame);
+    }
+    assert_no_gap(&packets);
+    let (before, after) = resumed.expect("the ring went past it");
+    let distance = packets.iter().find(|p| p.stamp().unwrap().frame == after).unwrap().timestamp;
+    let from = packets.iter().find(|p| p.stamp().unwrap().frame == before).unwrap().timestamp;
+    assert_eq!(distance.wrapping_sub(from), (after - before) * 3600, "the time that passed shows");
+    let missed = u64::from(after - before - 1);
+    assert_eq!(slow_one.skipped(), missed);
+    let by_reason = |reason: &str| {
+        let series = "fanlight_viewer_skipped_frames_total";
+        relay.metric(&format!("{series}{{reason=\"{reason}\",stream=\"cam\"}}")) as u64
+    };
+    assert_eq!(by_reason("lagged") + by_reason("key_frame"), missed);
+    assert!(by_reason("lagged") > 0 && by_reason("key_frame") < 10, "{}", by_reason("key_frame"));
+    assert_eq!(viewer().id, slow_one.id, "it was not disconnected");
+}
+
+#[tokio::test]
+async fn who_takes_nothing_for_the_write_timeout_is_disconnected() {
+    let camera = camera().await;
+    let relay = relay(&camera, Duration::from_millis(500)).await;
+    let (slow, _) = Viewer::play_tcp(&relay.url("cam")).await;
+    let (mut quick, _) = Viewer::play_tcp(&relay.url("cam")).await;
+    let closed = "fanlight_viewer_disconnects_total{reason=\"write_timeout\",stream=\"cam\"}";
+    camera.frames(9).await;
+    let deadline = tokio::time::Instant::now() + 2 * PATIENCE;
+    while relay.metric(closed) == 0.0 {
+        camera.frame().await;
+        quick.next_frame().await;
+        assert!(tokio::time::Instant::now() < deadline, "it is still there");
+    }
+    eventually("one viewer is left", PATIENCE, || relay.stream("cam").viewers().len() == 1).await;
+    camera.frame().await;
+    quick.next_frame().await;
+    drop(slow);
+}
