@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .players import (
-    DECODE, all_at_once, contains_run, ffmpeg, ffprobe, gstreamer, hashes, listed_hashes, mpv, sees_mjpeg,
+    DECODE, all_at_once, contains_run, ffmpeg, ffprobe, gstreamer, hashes, listed_hashes, sees_mjpeg,
 )  # fmt: skip
 from .programs import (
     BINARY, CLIP, LIMIT, Failure, FileServer, ForeignServer, Program, Relay, free_port, free_udp_pair, run, run_apart,
@@ -28,7 +28,7 @@ def foreign_server():
             both = ("-map", "0:v", "-map", "0:a")
             one = (ffmpeg, relay.url, "tcp", 75, both)
             with ThreadPoolExecutor(1) as pool:
-                jobs = [one, one, (mpv, relay.url), (ffmpeg, relay.url, "udp", 75, both)]
+                jobs = [one, one, one, (ffmpeg, relay.url, "udp", 75, both)]
                 viewers = pool.submit(all_at_once, jobs)
                 most = 0
                 while not viewers.done():
