@@ -60,7 +60,10 @@ mod tests {
     #[test]
     fn the_request_comes_in_one_piece_and_200_is_well() {
         let (result, request) = asked("200 OK");
-        assert!(request.starts_with("GET /livez HTTP/1.1\r\n") && request.ends_with("\r\n\r\n"), "{request:?}");
+        assert!(
+            request.starts_with("GET /livez HTTP/1.1\r\n") && request.ends_with("\r\n\r\n"),
+            "{request:?}"
+        );
         result.unwrap();
     }
 
