@@ -1,11 +1,12 @@
 """What the demo must do with real players. Each check is given one running relay of the demo."""
 
 import json
-import re
 import subprocess
+import tempfile
+from pathlib import Path
 
 from .players import all_at_once, contains_run, ffmpeg, gstreamer, hashes, mpv, sees_mjpeg, FRAMES
-from .programs import BINARY, CLIP, LIMIT, ROOT, Failure, Relay, free_port, run, run_apart
+from .programs import BINARY, CLIP, LIMIT, ROOT, Failure, Relay, free_port, free_udp_pair, run, run_apart
 from .wire import Crowd
 
 FPS = 15
@@ -27,11 +28,18 @@ def healthcheck(relay):
 
 
 def configurations(_relay):
-    """The files that the project ships are valid."""
+    """The files that the project ships are valid, and the documented one plays as it is."""
     for file in ("config/fanlight.yml", "config/compose.yml", "config/image.yml"):
         status, said, complaints = run_apart(BINARY, "check", ROOT / file)
         if status != 0 or complaints or "no problems" not in said:
             raise Failure(f"fanlight check {file}: exit {status}: {said}{complaints}")
+    with tempfile.TemporaryDirectory() as folder:
+        # But for its UDP ports, which another program may have.
+        port, config = free_udp_pair(), Path(folder) / "fanlight.yml"
+        documented = (ROOT / "config/fanlight.yml").read_text()
+        config.write_text(documented.replace("udp_ports: [8000, 8001]", f"udp_ports: [{port}, {port + 1}]"))
+        with Relay("--config", config, stream="clip"):
+            pass
 
 
 def pictures_are_the_clips(relay):
