@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BINARY = ROOT / "target/release/fanlight"
+BINARY = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve() / "release/fanlight"
 CLIP = ROOT / "src/demo.mjpeg"
 """What the demo plays: 120 pictures of 640x360, 15 a second."""
 LIMIT = 40
