@@ -6,7 +6,8 @@
 serves, on 127.0.0.1 and until SIGTERM,
     /camera   H.264, 25 fps, a key frame a second, a ball that is never where it was; AAC
     /mjpeg    RTP/JPEG, 24 fps
-and prints one line for each event: `listening PORT`, then `clients OPEN TOTAL` whenever a connection comes or goes.
+and prints one line for each event: `listening PORT`, then `clients OPEN TOTAL` whenever a connection comes or goes,
+`teardown` for each request of that name. (One slice a picture: of several, ffmpeg 5.1 says "corrupt decoded frame".)
 """
 
 import signal
@@ -21,7 +22,7 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=640,height=360,framerate={fps}/1"
 MOUNTS = {
     "/camera": "( " + PICTURE.format(fps=25)
-    + " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=1500"
+    + " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=1500 sliced-threads=false"
     " ! rtph264pay name=pay0 pt=96 config-interval=-1"
     " audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 ! avenc_aac ! rtpmp4gpay name=pay1 pt=97 )",
     "/mjpeg": "( " + PICTURE.format(fps=24) + " ! jpegenc ! rtpjpegpay name=pay0 pt=26 )",
@@ -38,11 +39,15 @@ class Clients:
         self.open += 1
         self.total += 1
         client.connect("closed", self.closed)
+        client.connect("teardown-request", self.torn_down)
         self.tell()
 
     def closed(self, _client):
         self.open -= 1
         self.tell()
+
+    def torn_down(self, _client, _context):
+        print("teardown", flush=True)
 
     def tell(self):
         print(f"clients {self.open} {self.total}", flush=True)

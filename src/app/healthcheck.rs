@@ -23,7 +23,9 @@ pub(super) fn run(url: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot connect to {address}"))?;
     socket.set_read_timeout(Some(LIMIT))?;
     socket.set_write_timeout(Some(LIMIT))?;
-    write!(socket, "GET {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", parsed.path())?;
+    let request = format!("GET {} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", parsed.path());
+    // In one piece: a server that answers what it read first and closes must not make the rest fail.
+    socket.write_all(request.as_bytes())?;
     let mut head = [0; 12]; // `HTTP/1.1 200`
     socket.read_exact(&mut head).with_context(|| format!("no answer from {address}"))?;
     match &head {
@@ -33,3 +35,41 @@ pub(super) fn run(url: &str) -> anyhow::Result<()> {
 }
 
 const LIMIT: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::thread;
+
+    /// What `run` makes of a server that reads once, answers and closes.
+    fn asked(status: &'static str) -> (anyhow::Result<()>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/livez", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let length = socket.read(&mut request).unwrap();
+            write!(socket, "HTTP/1.1 {status}\r\n\r\n").unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let result = run(&url);
+        (result, server.join().unwrap())
+    }
+
+    #[test]
+    fn the_request_comes_in_one_piece_and_200_is_well() {
+        let (result, request) = asked("200 OK");
+        assert!(
+            request.starts_with("GET /livez HTTP/1.1\r\n") && request.ends_with("\r\n\r\n"),
+            "{request:?}"
+        );
+        result.unwrap();
+    }
+
+    #[test]
+    fn any_other_status_is_named() {
+        let (result, _) = asked("503 Service Unavailable");
+        assert!(result.unwrap_err().to_string().ends_with("answers HTTP/1.1 503"));
+    }
+}

@@ -1,0 +1,98 @@
+"""Players that people use. One that prints a warning has failed."""
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+from .programs import Failure, run, run_quietly
+
+FRAMES = 30
+"""Two seconds of the demo."""
+
+DECODE = ("-fps_mode", "passthrough")
+"""As many pictures out of ffmpeg as came in."""
+
+
+def ffmpeg(url, transport, frames=FRAMES, select=("-map", "0:v")):
+    """Decodes `frames` pictures; any warning fails."""
+    run_quietly(
+        "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-rtsp_transport", transport, "-i", url,
+        *select, *DECODE, "-frames:v", frames, "-f", "null", "-",
+    )  # fmt: skip
+
+
+def gstreamer(url, transport):
+    """Decodes FRAMES pictures through rtspsrc; depayloader and decoder must have nothing to complain of."""
+    status, said = run(
+        "gst-launch-1.0", "-q", "rtspsrc", f"location={url}", f"protocols={transport}", "latency=200",
+        "!", "rtpjpegdepay", "!", "jpegdec", "!", "fakesink", f"num-buffers={FRAMES}", "sync=false",
+        env={"GST_DEBUG": "2,rtpjpegdepay:3,jpegdec:3", "GST_DEBUG_NO_COLOR": "1"},
+    )  # fmt: skip
+    complaints = [line for line in said.splitlines() if not any(re.search(p, line) for p in GSTREAMER_HARMLESS)]
+    if status != 0 or complaints:
+        raise Failure(f"gst-launch-1.0: exit {status}, printed: {chr(10).join(complaints)[-2000:]}")
+
+
+GSTREAMER_HARMLESS = [r"rtspsrc.*(receive|PAUSE) interrupted"]
+"""It cuts its own PAUSE short when it has seen enough."""
+
+
+def mpv(url):
+    run_quietly(
+        "mpv", "--no-config", "--vo=null", "--ao=null", "--no-audio", f"--frames={FRAMES}", "--rtsp-transport=tcp",
+        "--no-input-terminal", "--msg-level=all=warn", url,
+    )  # fmt: skip
+
+
+def ffprobe(url):
+    """What ffprobe takes the streams for."""
+    status, said = run(
+        "ffprobe", "-v", "warning", "-rtsp_transport", "tcp", "-of", "json",
+        "-show_entries", "stream=codec_type,codec_name,avg_frame_rate,width,height", url,
+    )  # fmt: skip
+    if status != 0 or not said.startswith("{"):
+        raise Failure(f"ffprobe: exit {status}, printed: {said[-2000:]}")
+    return json.loads(said)["streams"]
+
+
+def sees_mjpeg(url, fps, size=(640, 360)):
+    streams = ffprobe(url)
+    if [(s["codec_name"], s["width"], s["height"]) for s in streams] != [("mjpeg", *size)]:
+        raise Failure(f"not one mjpeg stream of {size}: {streams}")
+    rate = float(Fraction(streams[0]["avg_frame_rate"]))
+    if abs(rate - fps) > fps / 40:
+        raise Failure(f"{rate} fps in place of {fps}")
+
+
+def hashes(source, *options, before=(), limit=None):
+    """A digest of every picture that ffmpeg decodes, in order; a complaint of it fails."""
+    bound = {} if limit is None else {"limit": limit}
+    status, said = run(
+        "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", *before, "-i", source,
+        "-map", "0:v", *DECODE, *options, "-f", "framemd5", "-", **bound,
+    )  # fmt: skip
+    found = listed_hashes(said)
+    strange = [line for line in said.splitlines() if not re.match(r"#|\d+, ", line)]
+    if status != 0 or strange:
+        raise Failure(f"ffmpeg: exit {status}, {len(found)} pictures, printed: {chr(10).join(strange)[-2000:]}")
+    return found
+
+
+def listed_hashes(text):
+    """The digests of a framemd5 listing, in order."""
+    return re.findall(r",\s*([0-9a-f]{32})$", text, re.M)
+
+
+def contains_run(source, part):
+    """Whether `part` stands in `source` without a hole."""
+    return any(source[start : start + len(part)] == part for start in range(len(source) - len(part) + 1))
+
+
+def all_at_once(jobs):
+    """Runs `jobs`, (function, arguments...), at the same time; fails with every failure."""
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        running = [pool.submit(function, *arguments) for function, *arguments in jobs]
+        failures = [str(job.exception()) for job in running if job.exception()]
+    if failures:
+        raise Failure(f"{len(failures)} of {len(jobs)} failed:\n" + "\n".join(failures))
