@@ -139,7 +139,7 @@ async fn what_is_out_of_bounds_is_refused_and_the_connection_closed() {
         let shown = &request[..request.len().min(80)];
         assert_eq!(answer.status, status, "{shown:?}");
         assert!(!format!("{answer:?}").contains('\0'), "{shown:?}");
-        viewer.ended().await;
+        assert_closed(&mut viewer).await;
     }
     let mut viewer = Viewer::connect(relay.address()).await;
     viewer.send_raw(with(&format!("X: {}", long(2 << 10)))).await;

@@ -150,7 +150,7 @@ async fn a_refused_transport_leaves_the_session_as_it_was() {
     assert_eq!(answer.status, 461);
     viewer.setup_tcp(1).await.ok();
     viewer.play().await.ok();
-    assert_eq!(viewer.setup(1, "RTP/AVP;multicast").await.status, 455);
+    assert_eq!(viewer.setup(1, "RTP/AVP;multicast").await.status, 461);
     viewer.next_rtp(0).await;
     viewer.next_rtp(1).await;
 }
