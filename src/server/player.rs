@@ -237,11 +237,7 @@ impl Player {
                 burst.received()
             });
             let since = track.since.unwrap_or(opened);
-            track.start(
-                packet.sequence,
-                packet.timestamp,
-                burst.received().saturating_duration_since(since),
-            );
+            track.start(packet.sequence, packet.timestamp, burst.received().saturating_duration_since(since));
             let range = layout.range(index, packet);
             let bytes = &mut copy[range.clone()];
             let rtp = match (layout, track.carrier) {

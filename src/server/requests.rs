@@ -154,7 +154,13 @@ impl Connection {
         };
         let generation = described.generation;
         match &found {
-            Some(Found::Here(index)) => self.sessions[*index].admits(&mount, generation)?,
+            Some(Found::Here(index)) => {
+                let admitted = self.sessions[*index].admits(&mount, generation);
+                if admitted == Err(Status::SESSION_NOT_FOUND) {
+                    self.sessions.swap_remove(*index).end(Disconnect::StreamChanged);
+                }
+                admitted?;
+            }
             Some(Found::Udp(_)) => {}
             None if self.is_outdated(&mount, generation) => return Err(Status::SESSION_NOT_FOUND),
             None if self.sessions.len() + self.udp.len() >= MAX_SESSIONS => {

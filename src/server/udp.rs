@@ -343,8 +343,8 @@ impl UdpSession {
                 () = &mut stopped => return Disconnect::Shutdown,
                 command = self.inbox.recv() => {
                     // The seat holds a sender, so the channel does not close.
-                    if let Some(command) = command && self.obey(command).await {
-                        return Disconnect::Teardown;
+                    if let Some(command) = command && let Some(reason) = self.obey(command).await {
+                        return reason;
                     }
                 }
                 next = self.session.next() => match next {
@@ -365,22 +365,27 @@ impl UdpSession {
         }
     }
 
-    /// Does what it is told. Returns whether that ended the session.
-    async fn obey(&mut self, command: Command) -> bool {
+    /// Does what it is told. A reason means that the session has ended.
+    async fn obey(&mut self, command: Command) -> Option<Disconnect> {
         match command {
             Command::SetUp { mount, generation, track, client, reply } => {
                 let outcome = self.session.admits(&mount, generation).and_then(|()| {
                     let carrier = self.seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
                     self.session.set_up(&track, carrier)
                 });
-                self.seat.keep(self.session.carriers());
+                let ended = outcome == Err(Status::SESSION_NOT_FOUND);
                 self.session.touch();
                 let header = self.session.header();
+                if ended {
+                    self.seat.leave();
+                } else {
+                    self.seat.keep(self.session.carriers());
+                }
                 let _ = reply.send(match outcome {
                     Ok(ssrc) => Ok((ssrc, header)),
                     Err(status) => Err(Box::new(self.session.refuse(status))),
                 });
-                false
+                ended.then_some(Disconnect::StreamChanged)
             }
             Command::Answer { request, uri, reply, answered } => {
                 let (response, ended) = self.session.answer(&request, uri.as_ref());
@@ -394,15 +399,15 @@ impl UdpSession {
                     // Bounded, so that a connection that died with the answer does not hold the media up.
                     let _ = time::timeout(ANSWER_PATIENCE, answered).await;
                 }
-                ended
+                ended.then_some(Disconnect::Teardown)
             }
             Command::Received(datagram) => {
                 self.session.received(&datagram, &self.metrics);
-                false
+                None
             }
             Command::Touch => {
                 self.session.touch();
-                false
+                None
             }
         }
     }

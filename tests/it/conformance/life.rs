@@ -11,7 +11,8 @@ use crate::support::rtp::{Rtcp, receiver_report};
 use crate::support::viewer::{Ended, Viewer, assert_no_gap};
 use crate::support::{PATIENCE, eventually, within};
 
-const TIMEOUT: Duration = Duration::from_millis(400);
+/// Long enough for a busy machine to be in time with an eighth of it.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 async fn until_bye(viewer: &mut Viewer, track: usize) {
     let bye = async {
@@ -38,16 +39,17 @@ async fn a_udp_viewer_that_falls_silent_is_dropped() {
     other.setup(0, &format!("RTP/AVP;unicast;client_port={}-{}", ports.0, ports.1)).await.ok();
 }
 
-/// A106. Each alone, for several time-outs; the connection stays open all the while, as rtspsrc reconnects when it closes.
+/// A106. Each alone, for several time-outs; the connection stays open all the while, as rtspsrc reconnects when it
+/// closes.
 #[tokio::test]
 async fn any_sign_of_life_keeps_a_udp_viewer() {
     let (_camera, relay) = scene_of(TIMEOUT).await;
-    for sign in ["receiver report", "GET_PARAMETER", "OPTIONS", "OPTIONS without a session"] {
+    let lives = async |sign: &str| {
         let (mut viewer, _) = Viewer::play_udp(&relay.url("cam")).await;
         let url = viewer.base.clone();
         let session = viewer.session.clone();
-        let mut pace = interval(TIMEOUT / 4);
-        for _ in 0..16 {
+        let mut pace = interval(TIMEOUT / 8);
+        for _ in 0..20 {
             pace.tick().await;
             match sign {
                 "receiver report" => viewer.send_rtcp(0, &receiver_report(7)).await,
@@ -61,7 +63,13 @@ async fn any_sign_of_life_keeps_a_udp_viewer() {
         viewer.session = session;
         assert_no_gap(&viewer.packets(0, 30).await);
         assert_eq!(viewer.teardown().await.status, 200, "{sign}");
-    }
+    };
+    tokio::join!(
+        lives("receiver report"),
+        lives("GET_PARAMETER"),
+        lives("OPTIONS"),
+        lives("OPTIONS without a session")
+    );
 }
 
 /// A107: rtspsrc before 2025-08, VLC and openRTSP send no keep-alive over TCP. Who takes what is written lives.
@@ -126,7 +134,8 @@ async fn a_tcp_session_ends_with_its_connection() {
     fin.finish().await;
     rst.reset();
     drop(gone);
-    eventually("all are gone", Duration::from_secs(1), || relay.stream("cam").viewers().is_empty()).await;
+    // At once, that is; the time-out is 60 s.
+    eventually("all are gone", PATIENCE, || relay.stream("cam").viewers().is_empty()).await;
     fin.ended().await;
 }
 
@@ -151,7 +160,9 @@ async fn noise_on_the_udp_ports_is_ignored() {
     let (mut viewer, _) = Viewer::play_udp(&relay.url("cam")).await;
     let noise: Vec<u8> = (0..2000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
     let hole = [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    for datagram in [&noise[..], &noise[..200], &noise[7..207], &[0xce, 0xfa, 0xed, 0xfe], &hole, &[], &[0x80, 201, 0, 9]] {
+    for datagram in
+        [&noise[..], &noise[..200], &noise[7..207], &[0xce, 0xfa, 0xed, 0xfe], &hole, &[], &[0x80, 201, 0, 9]]
+    {
         for track in 0..2 {
             viewer.send_rtp(track, datagram).await;
             viewer.send_rtcp(track, datagram).await;
@@ -167,8 +178,8 @@ async fn noise_on_the_udp_ports_is_ignored() {
 async fn a_hole_punch_is_a_sign_of_life() {
     let (_camera, relay) = scene_of(TIMEOUT).await;
     let (mut viewer, _) = Viewer::play_udp(&relay.url("cam")).await;
-    let mut pace = interval(TIMEOUT / 4);
-    for _ in 0..12 {
+    let mut pace = interval(TIMEOUT / 8);
+    for _ in 0..20 {
         pace.tick().await;
         viewer.send_rtp(0, &[0xce, 0xfa, 0xed, 0xfe]).await;
     }
@@ -230,9 +241,10 @@ async fn viewers_are_told_when_the_server_stops() {
         let (ended, packets) = tcp.ended().await;
         assert_eq!(ended, Ended::Closed);
         let bye = |channel| {
-            packets.iter().filter(|packet| packet.channel == channel).any(|packet| {
-                Rtcp::parse(&packet.data).iter().any(|rtcp| matches!(rtcp, Rtcp::Bye { .. }))
-            })
+            packets
+                .iter()
+                .filter(|packet| packet.channel == channel)
+                .any(|packet| Rtcp::parse(&packet.data).iter().any(|rtcp| matches!(rtcp, Rtcp::Bye { .. })))
         };
         assert!(bye(1) && bye(3), "a goodbye for each track");
         until_bye(&mut udp, 0).await;

@@ -11,6 +11,7 @@ mod parameters;
 mod play;
 mod players;
 mod rules;
+mod scripts;
 mod seeds;
 mod setup;
 mod setup_order;

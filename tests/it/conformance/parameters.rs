@@ -15,7 +15,9 @@ async fn a_parameter_request_without_a_body_is_a_keep_alive() {
             _ => {}
         }
         for method in ["GET_PARAMETER", "SET_PARAMETER"] {
-            for url in [viewer.base.clone(), viewer.url.clone(), viewer.control(0), viewer.control(1), "*".into()] {
+            for url in
+                [viewer.base.clone(), viewer.url.clone(), viewer.control(0), viewer.control(1), "*".into()]
+            {
                 viewer.request(method, &url, &[]).await.ok();
                 viewer.request(method, &url, &[("Content-Length", "0")]).await.ok();
                 let session = viewer.session.take();

@@ -1,174 +1,16 @@
 //! The requests of real players, header by header as they were recorded (ffmpeg 5.1, GStreamer 1.22, live555's openRTSP
-//! 2026.06) or as their sources say (VLC 3, ExoPlayer), with the status that keeps each of them going.
-//!
-//! A script has a request a line: the request line, then its headers, then the status expected. `{url}` is the stream,
-//! `{base}` what the player made of `Content-Base`, `{session}` the session of the last SETUP, `{udp0}` and `{udp1}` are
-//! the player's ports.
+//! 2026.06) or as their sources say (VLC 3, ExoPlayer), with the status that keeps each of them going. What they send
+//! stands in [`super::scripts`].
 
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 
+use super::scripts::*;
 use super::{camera, scene, scene_of, scene_without_udp};
 use crate::support::relay::Relay;
 use crate::support::viewer::{Answer, Viewer, assert_no_gap};
 use crate::support::{PATIENCE, within};
-
-const FFMPEG_UDP: &str = "
-OPTIONS {url} | CSeq: 1 | User-Agent: Lavf59.27.100 => 200
-DESCRIBE {url} | Accept: application/sdp | CSeq: 2 | User-Agent: Lavf59.27.100 => 200
-SETUP {base}trackID=0 | Transport: RTP/AVP/UDP;unicast;client_port={udp0} | CSeq: 3 | User-Agent: Lavf59.27.100 => 200
-SETUP {base}trackID=1 | Transport: RTP/AVP/UDP;unicast;client_port={udp1} | CSeq: 4 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-PLAY {base} | Range: npt=0.000- | CSeq: 5 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-";
-
-const FFMPEG_ALIVE: &str = "
-GET_PARAMETER {base} | CSeq: 6 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-TEARDOWN {base} | CSeq: 7 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-";
-
-const FFMPEG_TCP: &str = "
-OPTIONS {url} | CSeq: 1 | User-Agent: Lavf59.27.100 => 200
-DESCRIBE {url} | Accept: application/sdp | CSeq: 2 | User-Agent: Lavf59.27.100 => 200
-SETUP {base}trackID=0 | Transport: RTP/AVP/TCP;unicast;interleaved=0-1 | CSeq: 3 | User-Agent: Lavf59.27.100 => 200
-SETUP {base}trackID=1 | Transport: RTP/AVP/TCP;unicast;interleaved=2-3 | CSeq: 4 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-PLAY {base} | Range: npt=0.000- | CSeq: 5 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-";
-
-/// ffmpeg goes on with the session of a 461 if it named one; ours names none.
-const FFMPEG_WITHOUT_UDP: &str = "
-OPTIONS {url} | CSeq: 1 | User-Agent: Lavf59.27.100 => 200
-DESCRIBE {url} | Accept: application/sdp | CSeq: 2 | User-Agent: Lavf59.27.100 => 200
-SETUP {base}trackID=0 | Transport: RTP/AVP/UDP;unicast;client_port={udp0} | CSeq: 3 | User-Agent: Lavf59.27.100 => 461
-SETUP {base}trackID=0 | Transport: RTP/AVP/TCP;unicast;interleaved=0-1 | CSeq: 4 | User-Agent: Lavf59.27.100 => 200
-SETUP {base}trackID=1 | Transport: RTP/AVP/TCP;unicast;interleaved=2-3 | CSeq: 5 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-PLAY {base} | Range: npt=0.000- | CSeq: 6 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-";
-
-/// `-timeout`, and no packet within it: PAUSE, then SETUP over TCP without a session, then PLAY, on one connection.
-const FFMPEG_AFTER_SILENCE: &str = "
-PAUSE {base} | CSeq: 6 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-SETUP {base}trackID=0 | Transport: RTP/AVP/TCP;unicast;interleaved=0-1 | CSeq: 7 | User-Agent: Lavf59.27.100 => 200
-SETUP {base}trackID=1 | Transport: RTP/AVP/TCP;unicast;interleaved=2-3 | CSeq: 8 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-PLAY {base} | Range: npt=0.000- | CSeq: 9 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-";
-
-const FFMPEG_QUERY: &str = "
-OPTIONS {url}?ch=1&sub=0 | CSeq: 1 | User-Agent: Lavf59.27.100 => 200
-DESCRIBE {url}?ch=1&sub=0 | Accept: application/sdp | CSeq: 2 | User-Agent: Lavf59.27.100 => 200
-SETUP {url}?ch=1&sub=0/trackID=0 | Transport: RTP/AVP/TCP;unicast;interleaved=0-1 | CSeq: 3 | User-Agent: Lavf59.27.100 => 200
-SETUP {url}?ch=1&sub=0/trackID=1 | Transport: RTP/AVP/TCP;unicast;interleaved=2-3 | CSeq: 4 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-PLAY {url}?ch=1&sub=0/ | Range: npt=0.000- | CSeq: 5 | User-Agent: Lavf59.27.100 | Session: {session} => 200
-";
-
-const GST_OPTIONS: &str = "
-OPTIONS {url} | CSeq: 1 | User-Agent: GStreamer/1.22.0 | User-Agent: RealMedia Player Version 6.0.9.1235 (linux-2.0-libc6-i386-gcc2.95) | ClientChallenge: 9e26d33f2984236010ef6253fb1887f7 | CompanyID: KnKV4M4I/B2FjJ1TToLycw== | GUID: 00000000-0000-0000-0000-000000000000 | RegionData:  | Date: Sat, 21 Nov 2026 00:31:18 GMT => 200
-DESCRIBE {url} | CSeq: 2 | User-Agent: GStreamer/1.22.0 | Accept: application/sdp | Date: Sat, 21 Nov 2026 00:31:18 GMT => 200
-";
-
-const GST_UDP: &str = "
-SETUP {base}trackID=0 | CSeq: 3 | User-Agent: GStreamer/1.22.0 | Transport: RTP/AVP;unicast;client_port={udp0} | Date: Sat, 21 Nov 2026 00:31:18 GMT => 200
-SETUP {base}trackID=1 | CSeq: 4 | User-Agent: GStreamer/1.22.0 | Transport: RTP/AVP;unicast;client_port={udp1} | Session: {session} | Date: Sat, 21 Nov 2026 00:31:18 GMT => 200
-PLAY {base} | CSeq: 5 | User-Agent: GStreamer/1.22.0 | Range: npt=0- | Session: {session} | Date: Sat, 21 Nov 2026 00:31:18 GMT => 200
-";
-
-const GST_ALIVE: &str = "
-GET_PARAMETER {base} | CSeq: 6 | User-Agent: GStreamer/1.22.0 | Session: {session} | Date: Sat, 21 Nov 2026 00:31:26 GMT => 200
-SET_PARAMETER {base} | CSeq: 7 | User-Agent: GStreamer/1.27.0 | Session: {session} | Date: Sat, 21 Nov 2026 00:31:26 GMT => 200
-TEARDOWN {base} | CSeq: 8 | User-Agent: GStreamer/1.22.0 | Session: {session} | Date: Sat, 21 Nov 2026 00:31:23 GMT => 200
-";
-
-const GST_TCP: &str = "
-SETUP {base}trackID=0 | CSeq: 3 | User-Agent: GStreamer/1.22.0 | Transport: RTP/AVP/TCP;unicast;interleaved=0-1 | Date: Sat, 21 Nov 2026 00:31:18 GMT => 200
-SETUP {base}trackID=1 | CSeq: 4 | User-Agent: GStreamer/1.22.0 | Transport: RTP/AVP/TCP;unicast;interleaved=2-3 | Session: {session} | Date: Sat, 21 Nov 2026 00:31:18 GMT => 200
-PLAY {base} | CSeq: 5 | User-Agent: GStreamer/1.22.0 | Range: npt=0- | Session: {session} | Date: Sat, 21 Nov 2026 00:31:18 GMT => 200
-";
-
-/// UDP, multicast without ports, TCP.
-const GST_WITHOUT_UDP: &str = "
-SETUP {base}trackID=0 | CSeq: 3 | User-Agent: GStreamer/1.22.0 | Transport: RTP/AVP;unicast;client_port={udp0} | Date: Sat, 21 Nov 2026 00:31:18 GMT => 461
-SETUP {base}trackID=0 | CSeq: 4 | User-Agent: GStreamer/1.22.0 | Transport: RTP/AVP;multicast | Date: Sat, 21 Nov 2026 00:31:18 GMT => 461
-SETUP {base}trackID=0 | CSeq: 5 | User-Agent: GStreamer/1.22.0 | Transport: RTP/AVP/TCP;unicast;interleaved=0-1 | Date: Sat, 21 Nov 2026 00:31:18 GMT => 200
-SETUP {base}trackID=1 | CSeq: 6 | User-Agent: GStreamer/1.22.0 | Transport: RTP/AVP/TCP;unicast;interleaved=2-3 | Session: {session} | Date: Sat, 21 Nov 2026 00:31:18 GMT => 200
-PLAY {base} | CSeq: 7 | User-Agent: GStreamer/1.22.0 | Range: npt=0- | Session: {session} | Date: Sat, 21 Nov 2026 00:31:18 GMT => 200
-";
-
-/// With a base that has no slash it takes the track for a stream beside ours; on 404 it asks again, the control appended.
-const GST_RETRY: &str = "
-SETUP {root}trackID=7 | CSeq: 3 | User-Agent: GStreamer/1.22.0 | Transport: RTP/AVP/TCP;unicast;interleaved=0-1 | Date: Sat, 21 Nov 2026 00:44:14 GMT => 404
-SETUP {url}?ch=1&sub=0/trackID=0 | CSeq: 4 | User-Agent: GStreamer/1.22.0 | Transport: RTP/AVP/TCP;unicast;interleaved=0-1 | Date: Sat, 21 Nov 2026 00:44:14 GMT => 200
-SETUP {root}trackID=7 | CSeq: 5 | User-Agent: GStreamer/1.22.0 | Transport: RTP/AVP/TCP;unicast;interleaved=2-3 | Session: {session} | Date: Sat, 21 Nov 2026 00:44:14 GMT => 404
-SETUP {url}?ch=1&sub=0/trackID=1 | CSeq: 6 | User-Agent: GStreamer/1.22.0 | Transport: RTP/AVP/TCP;unicast;interleaved=2-3 | Session: {session} | Date: Sat, 21 Nov 2026 00:44:14 GMT => 200
-PLAY {url}?ch=1&sub=0/ | CSeq: 7 | User-Agent: GStreamer/1.22.0 | Range: npt=0- | Session: {session} | Date: Sat, 21 Nov 2026 00:44:14 GMT => 200
-";
-
-const LIVE555_UDP: &str = "
-OPTIONS {url} | CSeq: 2 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) => 200
-DESCRIBE {url} | CSeq: 3 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) | Accept: application/sdp => 200
-SETUP {base}trackID=0 | CSeq: 4 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) | Transport: RTP/AVP;unicast;client_port={udp0} => 200
-SETUP {base}trackID=1 | CSeq: 5 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) | Transport: RTP/AVP;unicast;client_port={udp1} | Session: {session} => 200
-PLAY {base} | CSeq: 6 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) | Session: {session} | Range: npt=0.000-12.000 => 200
-";
-
-const LIVE555_TEARDOWN: &str = "
-TEARDOWN {base} | CSeq: 7 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) | Session: {session} => 200
-";
-
-const LIVE555_QUERY: &str = "
-OPTIONS {url}?a=1&b=2 | CSeq: 2 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) => 200
-DESCRIBE {url}?a=1&b=2 | CSeq: 3 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) | Accept: application/sdp => 200
-SETUP {url}?a=1&b=2/trackID=0 | CSeq: 4 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) | Transport: RTP/AVP/TCP;unicast;interleaved=0-1 => 200
-SETUP {url}?a=1&b=2/trackID=1 | CSeq: 5 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) | Transport: RTP/AVP/TCP;unicast;interleaved=2-3 | Session: {session} => 200
-PLAY {url}?a=1&b=2/ | CSeq: 6 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) | Session: {session} | Range: npt=0.000-4.000 => 200
-";
-
-/// It does not fall back: it asks for the second track, and leaves.
-const LIVE555_WITHOUT_UDP: &str = "
-OPTIONS {url} | CSeq: 2 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) => 200
-DESCRIBE {url} | CSeq: 3 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) | Accept: application/sdp => 200
-SETUP {base}trackID=0 | CSeq: 4 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) | Transport: RTP/AVP;unicast;client_port={udp0} => 461
-SETUP {base}trackID=1 | CSeq: 5 | User-Agent: ./openRTSP (LIVE555 Streaming Media v2026.06.24) | Transport: RTP/AVP;unicast;client_port={udp1} => 461
-";
-
-/// VLC 3: the tracks over UDP, over TCP after 461, then everything track by track.
-const VLC_WITHOUT_UDP: &str = "
-OPTIONS {url} | CSeq: 2 | User-Agent: LibVLC/3.0.20 (LIVE555 Streaming Media v2016.11.28) => 200
-DESCRIBE {url} | CSeq: 3 | User-Agent: LibVLC/3.0.20 (LIVE555 Streaming Media v2016.11.28) | Accept: application/sdp => 200
-SETUP {base}trackID=0 | CSeq: 4 | User-Agent: LibVLC/3.0.20 (LIVE555 Streaming Media v2016.11.28) | Transport: RTP/AVP;unicast;client_port={udp0} => 461
-SETUP {base}trackID=0 | CSeq: 5 | User-Agent: LibVLC/3.0.20 (LIVE555 Streaming Media v2016.11.28) | Transport: RTP/AVP/TCP;unicast;interleaved=0-1 => 200
-SETUP {base}trackID=1 | CSeq: 6 | User-Agent: LibVLC/3.0.20 (LIVE555 Streaming Media v2016.11.28) | Transport: RTP/AVP/TCP;unicast;interleaved=2-3 | Session: {session} => 200
-PLAY {base}trackID=0 | CSeq: 7 | User-Agent: LibVLC/3.0.20 (LIVE555 Streaming Media v2016.11.28) | Session: {session} | Range: npt=0.000- => 200
-PLAY {base}trackID=1 | CSeq: 8 | User-Agent: LibVLC/3.0.20 (LIVE555 Streaming Media v2016.11.28) | Session: {session} | Range: npt=0.000- => 200
-";
-
-const VLC_PAUSE: &str = "
-PAUSE {base}trackID=0 | CSeq: 9 | User-Agent: LibVLC/3.0.20 | Session: {session} => 200
-PAUSE {base}trackID=1 | CSeq: 10 | User-Agent: LibVLC/3.0.20 | Session: {session} => 200
-PLAY {base}trackID=0 | CSeq: 11 | User-Agent: LibVLC/3.0.20 | Session: {session} => 200
-PLAY {base}trackID=1 | CSeq: 12 | User-Agent: LibVLC/3.0.20 | Session: {session} => 200
-";
-
-const VLC_TEARDOWN: &str = "
-TEARDOWN {base}trackID=0 | CSeq: 13 | User-Agent: LibVLC/3.0.20 | Session: {session} => 200
-TEARDOWN {base}trackID=1 | CSeq: 14 | User-Agent: LibVLC/3.0.20 | Session: {session} => 200
-TEARDOWN {base}trackID=1 | CSeq: 15 | User-Agent: LibVLC/3.0.20 | Session: {session} => 454
-";
-
-const EXOPLAYER_UDP: &str = "
-OPTIONS {url} | User-Agent: ExoPlayerLib/2.19.1 | CSeq: 0 => 200
-DESCRIBE {url} | User-Agent: ExoPlayerLib/2.19.1 | CSeq: 1 => 200
-SETUP {base}trackID=0 | User-Agent: ExoPlayerLib/2.19.1 | CSeq: 2 | Transport: RTP/AVP;unicast;client_port={udp0} => 200
-SETUP {base}trackID=1 | User-Agent: ExoPlayerLib/2.19.1 | CSeq: 3 | Session: {session} | Transport: RTP/AVP;unicast;client_port={udp1} => 200
-PLAY {url} | User-Agent: ExoPlayerLib/2.19.1 | CSeq: 4 | Session: {session} | Range: npt=0.000- => 200
-TEARDOWN {url} | User-Agent: ExoPlayerLib/2.19.1 | CSeq: 5 | Session: {session} => 200
-";
-
-/// On a new connection, of which it is the first request.
-const EXOPLAYER_AFTER_SILENCE: &str = "
-SETUP {base}trackID=0 | User-Agent: ExoPlayerLib/2.19.1 | CSeq: 6 | Transport: RTP/AVP/TCP;unicast;interleaved=0-1 => 200
-SETUP {base}trackID=1 | User-Agent: ExoPlayerLib/2.19.1 | CSeq: 7 | Session: {session} | Transport: RTP/AVP/TCP;unicast;interleaved=2-3 => 200
-PLAY {url} | User-Agent: ExoPlayerLib/2.19.1 | CSeq: 8 | Session: {session} | Range: npt=0.000- => 200
-";
 
 /// A player that follows scripts.
 #[derive(Debug)]
@@ -387,7 +229,7 @@ async fn live555_is_told_that_there_is_no_udp() {
 async fn vlc_plays_track_by_track_and_sends_no_keep_alive() {
     let camera = camera().await;
     let relay = Relay::builder().camera("cam", &camera.url()).without_udp();
-    let relay = relay.settings(|settings| settings.session_timeout = Duration::from_millis(500)).start().await;
+    let relay = relay.settings(|settings| settings.session_timeout = Duration::from_secs(1)).start().await;
     let mut player = Player::open(&relay).await;
     player.follow(VLC_WITHOUT_UDP).await;
     player.sees().await;
@@ -398,13 +240,13 @@ async fn vlc_plays_track_by_track_and_sends_no_keep_alive() {
     player.follow(VLC_TEARDOWN).await;
 }
 
-/// VLC gives up after five seconds. The time is the server's setting; with the shortest of margins the answer is there.
+/// VLC gives up after five seconds. How long the server waits for a source is its setting; the answer comes at that time.
 #[tokio::test]
 async fn vlc_s_patience_is_enough_for_a_dead_source() {
     let dead = camera().await;
     dead.refuse().await;
     let relay = Relay::builder().camera("cam", &dead.url());
-    let relay = relay.settings(|settings| settings.describe_timeout = Duration::from_millis(4500)).start().await;
+    let relay = relay.settings(|settings| settings.describe_timeout = Duration::from_secs(2)).start().await;
     let mut viewer = Viewer::open(&relay.url("cam")).await;
     let asked = Instant::now();
     assert_eq!(viewer.describe().await.status, 503);
@@ -425,11 +267,11 @@ async fn exoplayer_comes_back_over_tcp_with_setup_at_once() {
 /// A108: half the advertised time is the pace of ffmpeg, VLC and media3.
 #[tokio::test]
 async fn a_player_that_pings_at_half_time_stays() {
-    let (_camera, relay) = scene_of(Duration::from_millis(600)).await;
+    let (_camera, relay) = scene_of(Duration::from_millis(1500)).await;
     let mut player = Player::open(&relay).await;
     player.follow(FFMPEG_UDP).await;
-    for _ in 0..6 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(750)).await;
         player.step("GET_PARAMETER {base} | CSeq: 6 | Session: {session} => 200").await;
     }
     player.sees_udp().await;

@@ -212,7 +212,11 @@ async fn options_change_nothing_in_any_state() {
             _ => {}
         }
         for url in [viewer.url.clone(), viewer.base.clone(), "*".into()] {
-            assert_eq!(viewer.request("OPTIONS", &url, &[]).await.ok().header("Public"), Some(PUBLIC), "{state}");
+            assert_eq!(
+                viewer.request("OPTIONS", &url, &[]).await.ok().header("Public"),
+                Some(PUBLIC),
+                "{state}"
+            );
         }
     }
     assert_no_gap(&viewer.packets(0, 30).await);

@@ -63,7 +63,8 @@ async fn seeds_of_other_servers_harm_nobody() {
     let mut seeds = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let (name, seed) = (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap());
+        let (name, seed) =
+            (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap());
         if path.extension().is_none_or(|extension| extension != "raw") {
             continue;
         }
@@ -106,8 +107,12 @@ async fn shapes_of_published_flaws_harm_nobody() {
         " \t OPTIONS".into(),
         " ".repeat(40_000),
         // CVE-2018-4013, CVE-2019-6256: tunnels.
-        format!("GET /cam HTTP/1.0\r\nx-sessioncookie: {0}\r\nx-sessioncookie: {0}\r\n\r\n", "a".repeat(4000)),
-        "GET /cam HTTP/1.0\r\nx-sessioncookie: a\r\n\r\nPOST /cam HTTP/1.0\r\nx-sessioncookie: a\r\n\r\n".into(),
+        format!(
+            "GET /cam HTTP/1.0\r\nx-sessioncookie: {0}\r\nx-sessioncookie: {0}\r\n\r\n",
+            "a".repeat(4000)
+        ),
+        "GET /cam HTTP/1.0\r\nx-sessioncookie: a\r\n\r\nPOST /cam HTTP/1.0\r\nx-sessioncookie: a\r\n\r\n"
+            .into(),
         // CVE-2019-7314, CVE-2021-38380, CVE-2021-39282, CVE-2023-37117: set-ups of one track, several, and PLAY.
         setup(0, tcp).repeat(40),
         [setup(0, tcp), setup(0, "RTP/AVP;unicast;client_port=22000-22001"), setup(1, tcp)].concat(),

@@ -43,13 +43,17 @@ async fn the_channels_asked_for_are_the_channels_used() {
         let mut viewer = described(&relay).await;
         for (track, (rtp, rtcp)) in [first, second].into_iter().enumerate() {
             let channels = format!("{rtp}-{rtcp}");
-            let answer = viewer.setup(track, &format!("RTP/AVP/TCP;unicast;interleaved={channels}")).await.ok();
+            let answer =
+                viewer.setup(track, &format!("RTP/AVP/TCP;unicast;interleaved={channels}")).await.ok();
             assert_eq!(answer.transport("interleaved"), Some(channels.as_str()));
         }
         viewer.play().await.ok();
         let wanted = [first.0, first.1, second.0, second.1];
         for channel in wanted {
-            assert!(viewer.anything_on(channel, crate::support::PATIENCE).await.is_some(), "channel {channel}");
+            assert!(
+                viewer.anything_on(channel, crate::support::PATIENCE).await.is_some(),
+                "channel {channel}"
+            );
         }
         assert!(viewer.unread().all(|packet| wanted.contains(&packet.channel)));
     }
@@ -102,7 +106,10 @@ async fn the_first_transport_of_a_list_that_can_be_served_is_granted() {
     let list = "RTP/AVP;unicast;client_port=20100-20101, RTP/AVP/TCP;unicast;interleaved=0-1";
     let answer = asked(&relay, list).await.ok();
     let granted = answer.header("Transport").unwrap();
-    assert!(granted.starts_with("RTP/AVP/TCP;unicast;interleaved=0-1;ssrc=") && !granted.contains(','), "{granted}");
+    assert!(
+        granted.starts_with("RTP/AVP/TCP;unicast;interleaved=0-1;ssrc=") && !granted.contains(','),
+        "{granted}"
+    );
     let (_camera, relay) = scene().await;
     let answer = asked(&relay, list).await.ok();
     assert_eq!(answer.transport("client_port"), Some("20100-20101"));

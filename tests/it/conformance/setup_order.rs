@@ -16,7 +16,9 @@ const TCP: (&str, &str) = ("Transport", "RTP/AVP/TCP;unicast;interleaved=0-1");
 async fn a_track_that_does_not_exist_is_not_found_and_the_connection_stays() {
     let (_camera, relay) = scene().await;
     let mut viewer = described(&relay).await;
-    for track in ["cam/trackID=2", "cam/trackID=255", "cam/trackID=256", "cam/trackID=x", "trackID=0/x", "cam/video"] {
+    for track in
+        ["cam/trackID=2", "cam/trackID=255", "cam/trackID=256", "cam/trackID=x", "trackID=0/x", "cam/video"]
+    {
         assert_eq!(viewer.request("SETUP", &relay.url(track), &[TCP]).await.status, 404, "{track}");
     }
     viewer.request("SETUP", &relay.url("cam/trackID=0"), &[TCP]).await.ok();

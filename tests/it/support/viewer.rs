@@ -190,7 +190,6 @@ impl Viewer {
         while let Ok(length @ 1..) = (&*socket).read(&mut chunk) {
             self.buffer.extend_from_slice(&chunk[..length]);
         }
-        drop(socket);
         while let Some(message) = take_message(&mut self.buffer) {
             match message {
                 Message::Answer(answer) => return Some(answer),
