@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{self, Sleep};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use super::player::{Carrier, Plan};
 use super::scratch::{self, Layout};
 use super::session::{Next, Playing, Session};
 use super::udp::UdpHandle;
-use crate::hub::{Burst, Delivery};
+use crate::hub::{Burst, Delivery, Stream};
 use crate::rtsp::{self, Item, Response};
 use crate::vocabulary::{Disconnect, Skip};
 
@@ -32,12 +33,17 @@ pub(super) struct Connection {
     pub(super) sessions: Vec<Session>,
     /// The UDP sessions made here: any request shows that their viewer lives.
     pub(super) udp: Vec<UdpHandle>,
+    /// The stream described last, and which generation of it.
+    pub(super) described: Option<(Weak<Stream>, u32)>,
     /// To be closed once everything is written.
     pub(super) closing: Option<Disconnect>,
     input: BytesMut,
     /// Since when an incomplete request has been waiting for its rest.
     incomplete: Option<Instant>,
-    last_request: Instant,
+    /// When the viewer last sent something complete.
+    last_heard: Instant,
+    /// The viewer has sent FIN.
+    finished: bool,
     outbox: Outbox,
     plan: Plan,
     /// Sender reports on their way into the next write.
@@ -48,6 +54,9 @@ pub(super) struct Connection {
 pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>, stop: CancellationToken) {
     // Not fatal: it costs latency only.
     let _ = socket.set_nodelay(true);
+    // Finds out who is gone while there is no media to write.
+    let keep_alive = TcpKeepalive::new().with_time(shared.settings.session_timeout);
+    let _ = SockRef::from(&socket).set_tcp_keepalive(&keep_alive);
     let Ok(local) = socket.local_addr() else { return };
     let mut connection = Connection {
         shared,
@@ -55,10 +64,12 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Share
         local,
         sessions: Vec::new(),
         udp: Vec::new(),
+        described: None,
         closing: None,
         input: BytesMut::new(),
         incomplete: None,
-        last_request: Instant::now(),
+        last_heard: Instant::now(),
+        finished: false,
         outbox: Outbox::new(),
         plan: Plan::default(),
         reports: Vec::new(),
@@ -68,6 +79,7 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Share
         Err(error) => {
             // Players reset the connection when they leave: nothing to report.
             tracing::trace!(%peer, %error, "a connection broke");
+            connection.finished = true;
             Disconnect::Closed
         }
     };
@@ -89,7 +101,12 @@ impl Connection {
         let mut stopped = pin!(stop.cancelled());
         let mut timer = pin!(time::sleep(self.shared.settings.request_timeout));
         loop {
-            self.answer_requests(socket).await?;
+            // A request may wait for a source; the end does not wait for it.
+            tokio::select! {
+                biased;
+                answered = self.answer_requests(socket) => answered?,
+                () = &mut stopped => return Ok(Disconnect::Shutdown),
+            }
             if let (Some(reason), true) = (self.closing, self.outbox.is_empty()) {
                 return Ok(reason);
             }
@@ -130,8 +147,7 @@ impl Connection {
                     break;
                 }
                 Ok(Some((Item::Request(request), consumed))) => {
-                    self.input.advance(consumed);
-                    self.last_request = Instant::now();
+                    self.consume(consumed);
                     let (response, written) = self.answer(&request).await;
                     self.write(socket, &response)?;
                     // Now a UDP session may send.
@@ -159,7 +175,7 @@ impl Connection {
                     rejection.consumed.unwrap_or(self.input.len())
                 }
             };
-            self.input.advance(consumed);
+            self.consume(consumed);
         }
         if self.input.is_empty() {
             self.incomplete = None;
@@ -173,6 +189,13 @@ impl Connection {
         Ok(())
     }
 
+    /// Drops what was understood. What follows is another request, with its own time to become complete.
+    fn consume(&mut self, length: usize) {
+        self.input.advance(length);
+        self.incomplete = None;
+        self.last_heard = Instant::now();
+    }
+
     fn write(&mut self, socket: &TcpStream, response: &Response) -> io::Result<()> {
         let mut bytes = Vec::new();
         response.write(&mut bytes);
@@ -183,7 +206,10 @@ impl Connection {
     fn read(&mut self, socket: &TcpStream) -> io::Result<()> {
         let mut chunk = [0; READ];
         match socket.try_read(&mut chunk) {
-            Ok(0) => self.closing = Some(Disconnect::Closed),
+            Ok(0) => {
+                self.finished = true;
+                self.closing = Some(Disconnect::Closed);
+            }
             Ok(length) => self.input.extend_from_slice(&chunk[..length]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -248,20 +274,18 @@ impl Connection {
     }
 
     /// What took too long, if anything did; else sets the timer to the next thing that may.
-    fn overdue(&self, timer: Pin<&mut Sleep>) -> Option<Disconnect> {
+    fn overdue(&mut self, timer: Pin<&mut Sleep>) -> Option<Disconnect> {
         let settings = &self.shared.settings;
-        let playing = self.sessions.iter().any(Session::is_playing);
+        self.udp.retain(UdpHandle::is_alive);
+        // Who reads what we write lives: rtspsrc sends no keep-alive over TCP. UDP sessions have their own time-out; as
+        // long as they live the connection stays, since rtspsrc reconnects when it closes.
+        let engaged = !self.udp.is_empty() || self.sessions.iter().any(Session::is_playing);
         let deadlines = [
             self.outbox
                 .blocked_since()
                 .map(|since| (since + settings.write_timeout, Disconnect::WriteTimeout)),
             self.incomplete.map(|since| (since + settings.request_timeout, Disconnect::Protocol)),
-            // Who reads what we write lives: rtspsrc sends no keep-alive over TCP.
-            (!playing).then(|| {
-                let seen = self.sessions.iter().map(Session::last_seen).max();
-                let last = seen.unwrap_or(self.last_request).max(self.last_request);
-                (last + settings.session_timeout, Disconnect::Timeout)
-            }),
+            (!engaged).then(|| (self.last_heard + settings.session_timeout, Disconnect::Timeout)),
         ];
         let now = Instant::now();
         if let Some((_, reason)) = deadlines.iter().flatten().find(|(deadline, _)| *deadline <= now) {
@@ -273,8 +297,9 @@ impl Connection {
         None
     }
 
-    /// The end: goodbyes to those who play, a moment to write what waits, and the reason counted.
+    /// The end: goodbyes to those who play, the reason counted, and a moment to write what waits and to close in order.
     async fn farewell(mut self, socket: &TcpStream, reason: Disconnect) {
+        let deadline = time::Instant::now() + FAREWELL;
         if reason == Disconnect::Shutdown {
             while !self.sessions.is_empty() {
                 if self.dismiss(socket, 0, reason).is_err() {
@@ -289,10 +314,29 @@ impl Connection {
                 io::Result::Ok(())
             };
             // A viewer that does not read any more does not hold up the end.
-            let _ = time::timeout(FAREWELL, flushed).await;
+            let _ = time::timeout_at(deadline, flushed).await;
         }
         for session in self.sessions.drain(..) {
             session.end(reason);
+        }
+        // To close with bytes unread is a reset, and with it the viewer may lose what it was told last.
+        if !self.finished && reason != Disconnect::WriteTimeout {
+            let _ = time::timeout_at(deadline, hang_up(socket)).await;
+        }
+    }
+}
+
+/// Sends FIN and reads on until the other side has closed, too.
+async fn hang_up(socket: &TcpStream) -> io::Result<()> {
+    SockRef::from(socket).shutdown(Shutdown::Write)?;
+    let mut ignored = [0; READ];
+    loop {
+        socket.readable().await?;
+        match socket.try_read(&mut ignored) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
 }

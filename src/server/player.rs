@@ -37,6 +37,8 @@ pub(super) struct ViewerTrack {
     is_video: bool,
     /// The frame of the last packet seen, sent or not.
     frame: Option<u32>,
+    /// The moment that its first timestamp stands for; `None` for the opening of the session.
+    since: Option<Instant>,
     packets: u32,
     octets: u32,
     /// The last report sent: the middle of its NTP time, and when.
@@ -112,6 +114,7 @@ impl Player {
                 playing: false,
                 is_video: track.kind.eq_ignore_ascii_case("video"),
                 frame: None,
+                since: None,
                 packets: 0,
                 octets: 0,
                 reported: None,
@@ -139,16 +142,34 @@ impl Player {
         numbered.filter_map(|(index, track)| Some((TrackId(index as u8), track.as_ref()?)))
     }
 
+    /// The generation of the description it plays by.
+    pub(super) fn generation(&self) -> u32 {
+        self.generation
+    }
+
     /// Whether any track plays.
     pub(super) fn is_playing(&self) -> bool {
         self.tracks.iter().flatten().any(|track| track.playing)
     }
 
-    /// Starts the tracks of `scope` (all when `None`) that do not play yet. `moment` is the stream's time now, where the
-    /// stream has one: a track that played before goes on from there.
-    pub(super) fn play(&mut self, scope: Option<TrackId>, moment: impl Fn(TrackId) -> Option<u64>) {
+    /// Starts the tracks of `scope` (all when `None`) that do not play yet, at `now`. `moment` is the stream's time now,
+    /// where the stream has one: a track that played before goes on from there.
+    pub(super) fn play(
+        &mut self,
+        scope: Option<TrackId>,
+        now: Instant,
+        moment: impl Fn(TrackId) -> Option<u64>,
+    ) {
+        // From a standstill all tracks begin together, the others of the scope too: VLC plays them one by one.
+        let standstill = !self.is_playing();
+        if standstill {
+            self.opened = None;
+        }
         for (index, track) in self.tracks.iter_mut().enumerate() {
             let (id, Some(track)) = (TrackId(index as u8), track) else { continue };
+            if standstill {
+                track.restart(moment(id));
+            }
             if track.playing || scope.is_some_and(|scope| scope != id) {
                 continue;
             }
@@ -156,14 +177,12 @@ impl Player {
             track.waits_for_key = track.has_key_frames;
             (track.frame, track.next_report) = (None, None);
             if track.rewriter.is_anchored() {
-                let next = track.rewriter.next();
-                let timestamp = moment(id).and_then(|moment| track.rewriter.timestamp(moment));
-                let start = Start { sequence: next.sequence, timestamp: timestamp.unwrap_or(next.timestamp) };
-                track.rewriter = Rewriter::new(track.rewriter.ssrc(), start);
+                // The others went on: it comes back in step with them.
+                track.rewriter.skip();
+            } else if let Some(opened) = self.opened {
+                track.delay(now.saturating_duration_since(track.since.unwrap_or(opened)));
+                track.since = Some(now);
             }
-        }
-        if self.tracks.iter().flatten().all(|track| !track.rewriter.is_anchored()) {
-            self.opened = None;
         }
     }
 
@@ -233,11 +252,8 @@ impl Player {
                 plan.first_key = true;
                 burst.received()
             });
-            track.start(
-                packet.sequence,
-                packet.timestamp,
-                burst.received().saturating_duration_since(opened),
-            );
+            let since = track.since.unwrap_or(opened);
+            track.start(packet.sequence, packet.timestamp, burst.received().saturating_duration_since(since));
             let range = layout.range(index, packet);
             let bytes = &mut copy[range.clone()];
             let rtp = match (layout, track.carrier) {
@@ -333,17 +349,33 @@ impl ViewerTrack {
         self.playing && self.rewriter.is_anchored() && self.next_report.is_none_or(|next| now >= next)
     }
 
+    /// After a pause of all tracks: goes on with the next sequence number, and from this moment of the stream.
+    fn restart(&mut self, moment: Option<u64>) {
+        self.since = None;
+        if self.rewriter.is_anchored() {
+            let next = self.rewriter.next();
+            let timestamp = moment.and_then(|moment| self.rewriter.timestamp(moment));
+            let start = Start { sequence: next.sequence, timestamp: timestamp.unwrap_or(next.timestamp) };
+            self.rewriter = Rewriter::new(self.rewriter.ssrc(), start);
+        }
+    }
+
+    /// Moves the first timestamp, before there was a packet.
+    fn delay(&mut self, by: Duration) {
+        let ticks = (by.as_nanos() * u128::from(self.clock_rate) / 1_000_000_000) as u32;
+        let Start { sequence, timestamp } = self.rewriter.next();
+        let start = Start { sequence, timestamp: timestamp.wrapping_add(ticks) };
+        self.rewriter = Rewriter::new(self.rewriter.ssrc(), start);
+    }
+
     /// Fixes the offsets with the first packet. Usually it carries the very numbers that `RTP-Info` announced. A track
-    /// whose first packet comes long after the others began (metadata, say) starts as much later.
+    /// whose first packet comes long after that moment (metadata, say) starts as much later.
     fn start(&mut self, sequence: u64, timestamp: u64, after: Duration) {
         if self.rewriter.is_anchored() {
             return;
         }
         if after > TOGETHER {
-            let ticks = (after.as_nanos() * u128::from(self.clock_rate) / 1_000_000_000) as u32;
-            let Start { sequence, timestamp } = self.rewriter.next();
-            let start = Start { sequence, timestamp: timestamp.wrapping_add(ticks) };
-            self.rewriter = Rewriter::new(self.rewriter.ssrc(), start);
+            self.delay(after);
         }
         self.rewriter.anchor(sequence, timestamp);
     }

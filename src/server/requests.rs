@@ -79,7 +79,7 @@ impl Connection {
 
     /// The requests that may or must name a session.
     async fn session_request(&mut self, request: &Request, uri: Option<Uri>) -> (Response, Written) {
-        let Some(header) = request.headers.get("Session") else {
+        let Some(header) = session_header(request) else {
             return match request.method {
                 Method::Options => (Response::new(Status::OK).header("Public", PUBLIC), None),
                 Method::GetParameter | Method::SetParameter if request.body.is_empty() => {
@@ -136,6 +136,7 @@ impl Connection {
             return unavailable(&mount);
         };
         let range = mount.duration().map_or(Range::Live, Range::Recording);
+        self.described = Some((Arc::downgrade(mount.stream()), described.generation));
         let sdp = described.description.write(mount.stream().name(), described.version, range);
         Response::new(Status::OK)
             .header("Content-Base", uri.content_base(&self.local.to_string()))
@@ -144,37 +145,63 @@ impl Connection {
 
     async fn set_up(&mut self, request: &Request, uri: &Uri) -> Result<Response, Status> {
         let mount = self.shared.mounts.find(&uri.path).ok_or(Status::NOT_FOUND)?;
-        let found = match request.headers.get("Session") {
+        let found = match session_header(request) {
             Some(header) => Some(self.find(header).ok_or(Status::SESSION_NOT_FOUND)?),
             None => None,
         };
-        if let Some(Found::Here(index)) = &found
-            && !self.sessions[*index].is_of(&mount)
-        {
-            return Err(Status::AGGREGATE_NOT_ALLOWED);
-        }
         let Some(described) = mount.describe(self.shared.settings.describe_timeout).await else {
             return Ok(unavailable(&mount));
         };
+        let generation = described.generation;
+        match &found {
+            Some(Found::Here(index)) => {
+                let admitted = self.sessions[*index].admits(&mount, generation);
+                if admitted == Err(Status::SESSION_NOT_FOUND) {
+                    self.sessions.swap_remove(*index).end(Disconnect::StreamChanged);
+                }
+                admitted?;
+            }
+            Some(Found::Udp(_)) => {}
+            None if self.is_outdated(&mount, generation) => return Err(Status::SESSION_NOT_FOUND),
+            None if self.sessions.len() + self.udp.len() >= MAX_SESSIONS => {
+                return Err(Status::SERVICE_UNAVAILABLE);
+            }
+            None => {}
+        }
         let track = Session::find_track(&described.description, uri)?.clone();
         let offer = self.choose(request, found.as_ref()).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
         match (found, offer) {
-            (Some(Found::Here(index)), Offer::Tcp(wanted)) => self.set_up_here(index, &track, wanted),
-            (Some(Found::Udp(handle)), Offer::Udp(client)) => self.set_up_udp(&handle, track, client).await,
+            (Some(Found::Here(index)), Offer::Tcp(wanted)) => {
+                let channels = self.free_channels(wanted, self.sessions[index].carrier(track.id))?;
+                Ok(set_up_here(&mut self.sessions[index], &track, channels))
+            }
+            (Some(Found::Udp(handle)), Offer::Udp(client)) => {
+                self.set_up_udp(&handle, mount, generation, track, client).await
+            }
             (None, Offer::Tcp(wanted)) => {
-                self.sessions.push(self.new_session(mount, &described, uri, request, Transport::Tcp));
-                self.set_up_here(self.sessions.len() - 1, &track, wanted)
+                let channels = self.free_channels(wanted, None)?;
+                let mut session = self.new_session(mount, &described, uri, request, Transport::Tcp);
+                let response = set_up_here(&mut session, &track, channels);
+                self.sessions.push(session);
+                Ok(response)
             }
             (None, Offer::Udp(client)) => {
                 let session = self.new_session(mount, &described, uri, request, Transport::Udp);
-                let handle = self.start_udp(session).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
-                self.set_up_udp(&handle, track, client).await
+                self.start_udp(session, &track, client)
             }
             // One transport for a session: what is asked for is not to be had.
             (Some(Found::Here(_)), Offer::Udp(_)) | (Some(Found::Udp(_)), Offer::Tcp(_)) => {
                 Err(Status::UNSUPPORTED_TRANSPORT)
             }
         }
+    }
+
+    /// Whether the tracks have changed since they were described on this connection. A client that goes on with the old
+    /// ones would be sent what it was not told of.
+    fn is_outdated(&self, mount: &Mount, generation: u32) -> bool {
+        self.described.as_ref().is_some_and(|(stream, described)| {
+            stream.ptr_eq(&Arc::downgrade(mount.stream())) && *described != generation
+        })
     }
 
     /// The first alternative of the `Transport` header that can be served here.
@@ -208,13 +235,11 @@ impl Connection {
         Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout)
     }
 
-    fn set_up_here(
-        &mut self,
-        index: usize,
-        track: &Track,
-        wanted: Option<Channels>,
-    ) -> Result<Response, Status> {
-        let again = self.sessions[index].carrier(track.id);
+    /// The channels that a track gets, `again` being those it has.
+    ///
+    /// # Errors
+    /// 461 when all are taken.
+    fn free_channels(&self, wanted: Option<Channels>, again: Option<Carrier>) -> Result<Channels, Status> {
         let taken: Vec<Channels> = self
             .sessions
             .iter()
@@ -227,26 +252,30 @@ impl Connection {
             .collect();
         let free = |channels: &Channels| !taken.iter().any(|taken| taken.overlaps(*channels));
         // Channels that another track has are given up for free ones; all players use what the answer says.
-        let channels = wanted
+        wanted
             .filter(free)
             .or_else(|| (0..128).filter_map(Channels::nth).find(free))
-            .ok_or(Status::UNSUPPORTED_TRANSPORT)?;
-        let session = &mut self.sessions[index];
-        let carrier = Carrier::Channels { rtp: channels.rtp, rtcp: channels.rtcp };
-        Ok(match session.set_up(track, carrier) {
-            Ok(ssrc) => Response::new(Status::OK)
-                .header("Transport", Grant::Tcp { channels, ssrc })
-                .header("Session", session.header()),
-            Err(status) => session.refuse(status),
-        })
+            .ok_or(Status::UNSUPPORTED_TRANSPORT)
     }
 
-    /// Starts the task of a UDP session.
-    fn start_udp(&mut self, session: Session) -> Option<UdpHandle> {
-        let ports = Arc::clone(self.shared.udp.as_ref()?);
-        let (seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.peer.ip());
-        let handle = seat.handle().clone();
-        self.udp.push(handle.clone());
+    /// Sets the first track of a UDP session up and starts its task.
+    ///
+    /// # Errors
+    /// 461 without UDP, or when the ports are another viewer's; nothing is left of the session then.
+    fn start_udp(
+        &mut self,
+        mut session: Session,
+        track: &Track,
+        client: PortPair,
+    ) -> Result<Response, Status> {
+        let ports = Arc::clone(self.shared.udp.as_ref().ok_or(Status::UNSUPPORTED_TRANSPORT)?);
+        let (mut seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.peer.ip());
+        let carrier = seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
+        let ssrc = session.set_up(track, carrier)?;
+        let response = Response::new(Status::OK)
+            .header("Transport", Grant::Udp { client, server: ports.ports(), ssrc })
+            .header("Session", session.header());
+        self.udp.push(seat.handle().clone());
         let session = UdpSession {
             session,
             seat,
@@ -257,18 +286,21 @@ impl Connection {
             stop: self.shared.stop.child_token(),
         };
         self.shared.workers.spawn("udp session", move || session.run());
-        Some(handle)
+        Ok(response)
     }
 
     async fn set_up_udp(
         &mut self,
         handle: &UdpHandle,
+        mount: Mount,
+        generation: u32,
         track: Track,
         client: PortPair,
     ) -> Result<Response, Status> {
         let server = self.shared.udp.as_ref().ok_or(Status::UNSUPPORTED_TRANSPORT)?.ports();
         let (reply, answer) = oneshot::channel();
-        if !handle.send(Command::SetUp { track: Box::new(track), client, reply }).await {
+        let command = Command::SetUp { mount, generation, track: Box::new(track), client, reply };
+        if !handle.send(command).await {
             return Err(Status::SESSION_NOT_FOUND);
         }
         Ok(match answer.await.map_err(|_| Status::SESSION_NOT_FOUND)? {
@@ -278,6 +310,22 @@ impl Connection {
             Err(refusal) => *refusal,
         })
     }
+}
+
+/// Sets a track of an interleaved session up.
+fn set_up_here(session: &mut Session, track: &Track, channels: Channels) -> Response {
+    let carrier = Carrier::Channels { rtp: channels.rtp, rtcp: channels.rtcp };
+    match session.set_up(track, carrier) {
+        Ok(ssrc) => Response::new(Status::OK)
+            .header("Transport", Grant::Tcp { channels, ssrc })
+            .header("Session", session.header()),
+        Err(status) => session.refuse(status),
+    }
+}
+
+/// The `Session` header. An empty one names no session, like none at all.
+fn session_header(request: &Request) -> Option<&str> {
+    request.headers.get("Session").filter(|header| !header.is_empty())
 }
 
 /// 503 with the reason, as far as it is known: what went wrong with the source.
@@ -311,6 +359,9 @@ const SERVER: &str = concat!("fanlight/", env!("CARGO_PKG_VERSION"));
 
 /// What the server can do (RFC 2326 section 10.1).
 const PUBLIC: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER";
+
+/// Sessions of one connection: ffmpeg needs two, and nobody may make them without an end.
+const MAX_SESSIONS: usize = 16;
 
 /// A viewer's name for itself is kept up to this length.
 const MAX_AGENT: usize = 200;

@@ -159,9 +159,19 @@ impl Session {
         matches!(self.state, State::Playing(_))
     }
 
-    /// Whether this is a session of what stands behind `mount`.
-    pub(super) fn is_of(&self, mount: &Mount) -> bool {
-        Arc::ptr_eq(self.mount.stream(), mount.stream())
+    /// Whether a track of this generation of `mount` may be set up here.
+    ///
+    /// # Errors
+    /// 459 where `mount` is another stream than the session's. 454 where the tracks have changed since the session was
+    /// made: its player has to describe them again.
+    pub(super) fn admits(&self, mount: &Mount, generation: u32) -> Result<(), Status> {
+        if !Arc::ptr_eq(self.mount.stream(), mount.stream()) {
+            return Err(Status::AGGREGATE_NOT_ALLOWED);
+        }
+        if self.player().generation() != generation {
+            return Err(Status::SESSION_NOT_FOUND);
+        }
+        Ok(())
     }
 
     /// Whether one of its tracks uses this channel of the connection.
@@ -228,17 +238,14 @@ impl Session {
     /// Answers a request of this session other than SETUP. The second value says that the session has ended.
     pub(super) fn answer(&mut self, request: &Request, uri: Option<&Uri>) -> (Response, bool) {
         self.touch();
-        let scope = match self.scope(uri) {
-            Ok(scope) => scope,
-            Err(status) => return (self.refuse(status), false),
-        };
+        let mut ended = false;
         let answered = match request.method {
-            Method::Play => self.play(request, scope),
-            Method::Pause => self.pause(scope),
-            Method::Teardown => {
-                let ended = self.tear_down(scope);
-                return (Response::new(Status::OK).header("Session", self.header()), ended);
-            }
+            Method::Play => self.scope(uri).and_then(|scope| self.play(request, scope)),
+            Method::Pause => self.scope(uri).and_then(|scope| self.pause(scope)),
+            Method::Teardown => self.scope(uri).map(|scope| {
+                ended = self.tear_down(scope);
+                Response::new(Status::OK)
+            }),
             // Keep-alives, and parameters: there are none to get or set. An empty answer keeps strict clients content
             // (mediamtx#842); naming a parameter is answered with 451 where there is a body.
             Method::GetParameter | Method::SetParameter if !request.body.is_empty() => {
@@ -250,7 +257,7 @@ impl Session {
             Ok(response) => response.header("Session", self.header()),
             Err(status) => self.refuse(status),
         };
-        (response, false)
+        (response, ended)
     }
 
     /// Waits for the next thing to do. Cancel-safe; forever while not playing.
@@ -346,7 +353,7 @@ impl Session {
         }
         let Playing { player, feed, .. } = &mut playing;
         let stream = self.mount.stream();
-        player.play(scope, |track| feed.report(stream, track, now).map(|(moment, _)| moment));
+        player.play(scope, now, |track| feed.report(stream, track, now).map(|(moment, _)| moment));
         let infos: Vec<RtpInfo> = player
             .tracks()
             .filter(|(_, track)| track.is_playing())

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
+use super::mount::Mount;
 use super::player::{Carrier, Plan, Player};
 use super::scratch::{self, Layout};
 use super::session::{Next, Session};
@@ -172,8 +173,11 @@ pub(super) struct UdpHandle {
 /// What a UDP session is asked to do.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Set one more track up; the answer is its SSRC and the session's header.
+    /// Set one more track up, of this generation of what stands behind `mount`; the answer is its SSRC and the
+    /// session's header.
     SetUp {
+        mount: Mount,
+        generation: u32,
         track: Box<Track>,
         client: PortPair,
         reply: oneshot::Sender<Result<(u32, String), Box<Response>>>,
@@ -228,6 +232,11 @@ impl UdpHandle {
     pub(super) fn touch(&self) -> bool {
         !matches!(self.commands.try_send(Command::Touch), Err(mpsc::error::TrySendError::Closed(_)))
     }
+
+    /// Whether the session has not ended.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.commands.is_closed()
+    }
 }
 
 /// A session's entries in the table.
@@ -256,20 +265,43 @@ impl UdpSeat {
             }
         }
         for address in [rtp, rtcp] {
-            sessions.by_address.insert(address, self.handle.clone());
-            self.addresses.push(address);
+            if !self.addresses.contains(&address) {
+                sessions.by_address.insert(address, self.handle.clone());
+                self.addresses.push(address);
+            }
         }
         Some(Carrier::Ports { rtp, rtcp })
+    }
+
+    /// Gives up the ports that none of these has any more.
+    fn keep(&mut self, carriers: impl Iterator<Item = Carrier>) {
+        let kept: Vec<SocketAddr> = carriers
+            .filter_map(|carrier| match carrier {
+                Carrier::Ports { rtp, rtcp } => Some([rtp, rtcp]),
+                Carrier::Channels { .. } => None,
+            })
+            .flatten()
+            .collect();
+        let mut sessions = self.table.lock();
+        self.addresses.retain(|address| {
+            let keep = kept.contains(address);
+            if !keep {
+                sessions.by_address.remove(address);
+            }
+            keep
+        });
+    }
+
+    /// Gives up everything: the session is not found any more.
+    fn leave(&mut self) {
+        self.keep(std::iter::empty());
+        self.table.lock().by_id.remove(&self.id);
     }
 }
 
 impl Drop for UdpSeat {
     fn drop(&mut self) {
-        let mut sessions = self.table.lock();
-        sessions.by_id.remove(&self.id);
-        for address in &self.addresses {
-            sessions.by_address.remove(address);
-        }
+        self.leave();
     }
 }
 
@@ -311,8 +343,8 @@ impl UdpSession {
                 () = &mut stopped => return Disconnect::Shutdown,
                 command = self.inbox.recv() => {
                     // The seat holds a sender, so the channel does not close.
-                    if let Some(command) = command && self.obey(command).await {
-                        return Disconnect::Teardown;
+                    if let Some(command) = command && let Some(reason) = self.obey(command).await {
+                        return reason;
                     }
                 }
                 next = self.session.next() => match next {
@@ -333,37 +365,49 @@ impl UdpSession {
         }
     }
 
-    /// Does what it is told. Returns whether that ended the session.
-    async fn obey(&mut self, command: Command) -> bool {
+    /// Does what it is told. A reason means that the session has ended.
+    async fn obey(&mut self, command: Command) -> Option<Disconnect> {
         match command {
-            Command::SetUp { track, client, reply } => {
-                let outcome = match self.seat.reserve(client) {
-                    Some(carrier) => self.session.set_up(&track, carrier),
-                    None => Err(Status::UNSUPPORTED_TRANSPORT),
-                };
+            Command::SetUp { mount, generation, track, client, reply } => {
+                let outcome = self.session.admits(&mount, generation).and_then(|()| {
+                    let carrier = self.seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
+                    self.session.set_up(&track, carrier)
+                });
+                let ended = outcome == Err(Status::SESSION_NOT_FOUND);
                 self.session.touch();
                 let header = self.session.header();
+                if ended {
+                    self.seat.leave();
+                } else {
+                    self.seat.keep(self.session.carriers());
+                }
                 let _ = reply.send(match outcome {
                     Ok(ssrc) => Ok((ssrc, header)),
                     Err(status) => Err(Box::new(self.session.refuse(status))),
                 });
-                false
+                ended.then_some(Disconnect::StreamChanged)
             }
             Command::Answer { request, uri, reply, answered } => {
                 let (response, ended) = self.session.answer(&request, uri.as_ref());
+                // Before the answer: who reads it may ask for the same ports at once.
+                if ended {
+                    self.seat.leave();
+                } else {
+                    self.seat.keep(self.session.carriers());
+                }
                 if reply.send(response).is_ok() {
                     // Bounded, so that a connection that died with the answer does not hold the media up.
                     let _ = time::timeout(ANSWER_PATIENCE, answered).await;
                 }
-                ended
+                ended.then_some(Disconnect::Teardown)
             }
             Command::Received(datagram) => {
                 self.session.received(&datagram, &self.metrics);
-                false
+                None
             }
             Command::Touch => {
                 self.session.touch();
-                false
+                None
             }
         }
     }

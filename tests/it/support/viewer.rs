@@ -8,11 +8,12 @@ mod requests;
 mod udp;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::PATIENCE;
@@ -86,7 +87,18 @@ impl Viewer {
     /// Connects; the URL is `rtsp://ADDRESS/` until the test sets another.
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = timeout(PATIENCE, TcpStream::connect(address)).await;
-        let stream = stream.unwrap_or_else(|_| panic!("no connection to {address}")).unwrap();
+        Self::over(stream.unwrap_or_else(|_| panic!("no connection to {address}")).unwrap(), address)
+    }
+
+    /// As [`Viewer::connect`], from another address of this machine.
+    pub async fn connect_from(from: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let stream = timeout(PATIENCE, socket.connect(address)).await;
+        Self::over(stream.unwrap_or_else(|_| panic!("no connection to {address}")).unwrap(), address)
+    }
+
+    fn over(stream: TcpStream, address: SocketAddr) -> Self {
         stream.set_nodelay(true).unwrap();
         let url = format!("rtsp://{address}/");
         Self {
@@ -133,6 +145,27 @@ impl Viewer {
         self.send_raw(frame).await;
     }
 
+    /// Writes what may be more than the server cares to read: whether it took all of it does not matter.
+    pub async fn send_anyway(&mut self, bytes: &[u8]) {
+        let _ = timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("the server reads or closes");
+    }
+
+    /// Sends FIN and goes on reading.
+    pub async fn finish(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Ends the connection with RST.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Sends from the RTP port of a track that was set up over UDP to the server's, as hole punches do.
+    pub async fn send_rtp(&mut self, track: usize, data: &[u8]) {
+        let udp = self.udp.iter().find(|udp| udp.track == track).expect("set up over udp");
+        udp.send_rtp(data).await;
+    }
+
     /// Sends RTCP for a track, on whatever transport it was set up with.
     pub async fn send_rtcp(&mut self, track: usize, data: &[u8]) {
         match self.udp.iter().find(|udp| udp.track == track) {
@@ -148,6 +181,22 @@ impl Viewer {
     pub fn read_answer(&mut self) -> impl Future<Output = Answer> {
         let caller = std::panic::Location::caller();
         async move { self.answer_for(&format!("{caller}: an answer")).await }
+    }
+
+    /// The next answer, if it has arrived already: what the kernel holds is read, nothing is waited for.
+    pub fn answer_now(&mut self) -> Option<Answer> {
+        let socket = socket2::SockRef::from(&self.stream);
+        let mut chunk = [0; 4096];
+        while let Ok(length @ 1..) = (&*socket).read(&mut chunk) {
+            self.buffer.extend_from_slice(&chunk[..length]);
+        }
+        while let Some(message) = take_message(&mut self.buffer) {
+            match message {
+                Message::Answer(answer) => return Some(answer),
+                Message::Interleaved(packet) => self.inbox.push_back(packet),
+            }
+        }
+        None
     }
 
     async fn answer_for(&mut self, what: &str) -> Answer {
@@ -181,6 +230,13 @@ impl Viewer {
         }
     }
 
+    /// Reads whatever comes, understood or not, until the server ends the connection.
+    pub async fn closed(&mut self) {
+        while self.stream.read_buf(&mut self.buffer).await.is_ok_and(|length| length > 0) {
+            self.buffer.clear();
+        }
+    }
+
     /// The next RTP packet of a track; what comes on other channels is kept for later.
     #[track_caller]
     pub fn next_rtp(&mut self, track: usize) -> impl Future<Output = Rtp> {
@@ -188,6 +244,17 @@ impl Viewer {
         async move {
             let what = format!("{caller}: rtp of track {track}");
             Rtp::parse(&self.next_on(2 * track as u8, &what).await)
+        }
+    }
+
+    /// The next RTP packet of a track set up over UDP, with the RTSP connection left alone.
+    #[track_caller]
+    pub fn next_datagram(&mut self, track: usize) -> impl Future<Output = Rtp> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let udp = self.udp.iter().find(|udp| udp.track == track).expect("set up over udp");
+            let data = timeout(PATIENCE, udp.receive(false)).await;
+            Rtp::parse(&data.unwrap_or_else(|_| panic!("{caller}: no rtp of track {track}")))
         }
     }
 

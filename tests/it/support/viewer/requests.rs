@@ -61,12 +61,18 @@ impl Viewer {
         let mut udp = UdpTrack::bind(track, self.stream.local_addr().unwrap().ip()).await;
         let (a, b) = udp.ports();
         let answer = self.setup(track, &format!("RTP/AVP;unicast;client_port={a}-{b}")).await;
-        if let Some((_, rtcp)) = answer.server_ports() {
+        if let Some((rtp, rtcp)) = answer.server_ports() {
             let server = self.stream.peer_addr().unwrap().ip();
             udp.server_rtcp = Some((server, rtcp).into());
+            udp.server_rtp = Some((server, rtp).into());
             self.udp.push(udp);
         }
         answer
+    }
+
+    /// The ports of a track that was set up over UDP.
+    pub fn client_ports(&self, track: usize) -> (u16, u16) {
+        self.udp.iter().find(|udp| udp.track == track).expect("set up over udp").ports()
     }
 
     /// SETUP with this Transport; remembers the session of a 200.

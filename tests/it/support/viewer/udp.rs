@@ -11,6 +11,8 @@ pub(super) struct UdpTrack {
     rtcp: UdpSocket,
     /// Where the server wants RTCP, once SETUP has said so.
     pub(super) server_rtcp: Option<SocketAddr>,
+    /// Where its packets come from.
+    pub(super) server_rtp: Option<SocketAddr>,
 }
 
 impl UdpTrack {
@@ -25,7 +27,7 @@ impl UdpTrack {
             // The kernel's default holds a few frames: a test that reads late must not lose any.
             socket2::SockRef::from(&rtp).set_recv_buffer_size(4 << 20).unwrap();
             if let Ok(rtcp) = UdpSocket::bind((ip, port + 1)).await {
-                return Self { track, rtp, rtcp, server_rtcp: None };
+                return Self { track, rtp, rtcp, server_rtcp: None, server_rtp: None };
             }
         }
         panic!("no free pair of udp ports");
@@ -43,6 +45,10 @@ impl UdpTrack {
         let len = socket.recv(&mut data).await.unwrap();
         data.truncate(len);
         data
+    }
+
+    pub(super) async fn send_rtp(&self, data: &[u8]) {
+        self.rtp.send_to(data, self.server_rtp.expect("set up")).await.unwrap();
     }
 
     pub(super) async fn send_rtcp(&self, data: &[u8]) {
