@@ -24,4 +24,5 @@ pub mod sdp;
 pub mod server;
 pub mod source;
 pub mod vocabulary;
+pub mod web;
 pub mod workers;

@@ -20,8 +20,8 @@ pub struct Publisher {
     generation: u32,
     tracks: Vec<TrackState>,
     builder: BurstBuilder,
-    /// When the source last delivered, for the length of an outage.
-    away_since: Option<Instant>,
+    /// When the last packet of this session came: an outage begins there, not where it is noticed.
+    last_packet: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -49,7 +49,13 @@ struct Gathered {
 
 impl Publisher {
     pub(super) fn new(stream: Arc<Stream>) -> Self {
-        Self { stream, generation: 0, tracks: Vec::new(), builder: BurstBuilder::default(), away_since: None }
+        Self {
+            stream,
+            generation: 0,
+            tracks: Vec::new(),
+            builder: BurstBuilder::default(),
+            last_packet: None,
+        }
     }
 
     /// The stream it writes.
@@ -60,12 +66,12 @@ impl Publisher {
     /// Nobody watches an on-demand source.
     pub fn idle(&mut self) {
         self.enter(Phase::Idle);
-        self.away_since = None;
+        self.stream.outage_ends(Instant::now());
     }
 
     /// An attempt begins.
     pub fn connecting(&mut self) {
-        self.away_since.get_or_insert_with(Instant::now);
+        self.stream.outage_begins(Instant::now());
         self.enter(Phase::Connecting);
     }
 
@@ -84,6 +90,9 @@ impl Publisher {
             self.stream.clock().start_epoch();
         } else {
             self.generation += 1;
+            for state in &self.tracks {
+                state.metrics.fps.set(0.0); // there may be no such track any more
+            }
             self.tracks =
                 description.tracks.iter().map(|track| TrackState::new(track, &self.stream)).collect();
             let rates = description.tracks.iter().map(|track| track.clock_rate);
@@ -108,9 +117,8 @@ impl Publisher {
         metrics.phase(Phase::Live);
         metrics.retry_attempt.set(0);
         metrics.retry_delay.set(0.0);
-        if let Some(since) = self.away_since.take() {
-            metrics.outage(since.elapsed());
-        }
+        self.stream.outage_ends(Instant::now());
+        self.last_packet = None;
         self.stream.status.send_modify(|status| {
             status.enter(Phase::Live);
             status.attempt = 0;
@@ -129,7 +137,7 @@ impl Publisher {
         metrics.failure(class);
         metrics.phase(Phase::Retrying);
         metrics.retry_delay.set(delay.as_secs_f64());
-        self.away_since.get_or_insert_with(Instant::now);
+        self.stream.outage_begins(self.last_packet.take().unwrap_or_else(Instant::now));
         self.stream.status.send_modify(|status| {
             status.enter(Phase::Retrying);
             status.attempt += 1;
@@ -146,6 +154,7 @@ impl Publisher {
     pub fn packet(&mut self, track: TrackId, packet: &[u8], received: Instant) -> Result<(), HeaderError> {
         let header = Header::parse(packet)?;
         let Some(state) = self.tracks.get_mut(track.index()) else { return Ok(()) };
+        self.last_packet = Some(received);
         let arrival = self.stream.elapsed(received);
         let gathered = &mut state.gathered;
         gathered.packets += 1;
@@ -280,5 +289,47 @@ impl TrackState {
             last_key: None,
             gathered: Gathered::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Hub;
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn an_outage_is_counted_while_it_lasts_and_only_once() {
+        let hub = Hub::new(Arc::new(Metrics::new()));
+        let mut publisher = hub.add("door");
+        let stream = Arc::clone(publisher.stream());
+        let counted = || stream.metrics().outage.get();
+        publisher.connecting();
+        let start = Instant::now();
+        for after in [2.0, 5.0] {
+            stream.count_outage(start + Duration::from_secs_f64(after));
+            assert!((counted() - after).abs() < 1.0, "{} s are counted after {after} s", counted());
+        }
+        publisher.live(Transport::Tcp);
+        let at_the_end = counted();
+        stream.count_outage(start + Duration::from_secs(60));
+        assert_eq!(counted(), at_the_end, "it is over");
+    }
+
+    #[test]
+    fn an_outage_begins_with_the_last_packet_and_not_where_it_is_noticed() {
+        let hub = Hub::new(Arc::new(Metrics::new()));
+        let mut publisher = hub.add("door");
+        let stream = Arc::clone(publisher.stream());
+        publisher.begin(Description::jpeg(640, 480, 25.0));
+        publisher.live(Transport::Tcp);
+        let header =
+            Header { marker: true, payload_type: 26, sequence: 1, timestamp: 2, ssrc: 3, payload: 12..12 };
+        let last = Instant::now();
+        publisher.packet(TrackId(0), &header.write(), last).unwrap();
+        let noticed = last + Duration::from_secs(10);
+        publisher.failed(FailureClass::Stall, "no packet for 10 s".to_owned(), Duration::ZERO);
+        stream.count_outage(noticed);
+        assert_eq!(stream.metrics().outage.get(), 10.0);
     }
 }
