@@ -176,14 +176,14 @@ pub(super) struct Target {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Stream,
     Viewers,
     Reconnect,
 }
 
 /// Parts of a stream, by the end of the path.
-const PARTS: [(&str, Part); 2] = [("/viewers", Part::Viewers), ("/reconnect", Part::Reconnect)];
+pub(super) const PARTS: [(&str, Part); 2] = [("/viewers", Part::Viewers), ("/reconnect", Part::Reconnect)];
 
 impl Target {
     /// `raw` is the path as sent, `path` the part after `streams/` with its escapes undone.

@@ -165,3 +165,94 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Without a pause the loop would spin for as long as there is no descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::Arc;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn start(running: &mut JoinSet<()>) -> (SocketAddr, Arc<Metrics>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let router = Router::new()
+            .route("/", get(async || "fine"))
+            .route("/panic", get(async || -> &'static str { panic!("for the test") }));
+        let counting = Arc::clone(&metrics);
+        running.spawn(async move { serve(listener, router, &counting, CancellationToken::new()).await });
+        (address, metrics)
+    }
+
+    /// What comes back until the connection is closed.
+    async fn exchange(address: SocketAddr, request: &str) -> String {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let _ = socket.read_to_string(&mut answer).await;
+        answer
+    }
+
+    const LAST: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn a_panic_costs_one_connection_and_is_counted() {
+        let mut running = JoinSet::new();
+        let (address, metrics) = start(&mut running).await;
+        assert_eq!(exchange(address, "GET /panic HTTP/1.1\r\nHost: x\r\n\r\n").await, "");
+        assert!(exchange(address, LAST).await.ends_with("fine"));
+        assert_eq!(metrics.task_panics.get(), 1);
+    }
+
+    // The clock is stopped and jumps whenever everybody waits.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_never_becomes_complete_ends_its_connection() {
+        let mut running = JoinSet::new();
+        let (address, _) = start(&mut running).await;
+        let before = Instant::now();
+        exchange(address, "GET / HTTP/1.1\r\nHost").await;
+        assert!(before.elapsed() >= HEADER_PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connections_make_others_wait_but_not_for_ever() {
+        let mut running = JoinSet::new();
+        let (address, _) = start(&mut running).await;
+        let mut idle = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            idle.push(TcpStream::connect(address).await.unwrap());
+        }
+        let before = Instant::now();
+        assert!(exchange(address, LAST).await.ends_with("fine"));
+        assert!(before.elapsed() >= HEADER_PATIENCE, "it was served beside all the others");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_of_its_answer_is_given_up() {
+        let (near, _far) = tokio::io::duplex(16);
+        let mut socket = Progress::new(near);
+        let before = Instant::now();
+        let error = socket.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(before.elapsed() >= WRITE_PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_is_served_as_long_as_it_takes_something() {
+        let (near, mut far) = tokio::io::duplex(16);
+        let mut socket = Progress::new(near);
+        let read = async {
+            let mut taken = 0;
+            while taken < 160 {
+                time::sleep(WRITE_PATIENCE / 2).await;
+                taken += far.read(&mut [0; 16]).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(socket.write_all(&[0; 160]), read);
+        written.unwrap();
+    }
+}
