@@ -13,6 +13,7 @@
 //!
 //! A test (`tests/it/floors.rs`) holds the table.
 
+pub mod app;
 pub mod codec;
 pub mod config;
 pub mod hub;

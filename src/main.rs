@@ -1,2 +1,7 @@
 //! The `fanlight` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fanlight::app::main()
+}

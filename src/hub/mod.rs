@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 pub use burst::{Burst, BurstBuilder, Packet};
 pub use publisher::Publisher;
-pub use status::{BitRate, Failure, Status, TrackStats};
+pub use status::{BitRate, Described, Failure, Status, TrackStats};
 pub use stream::{Delivery, Demand, Stream, Subscription};
 pub use viewer::{Seat, Viewer};
 

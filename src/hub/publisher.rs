@@ -79,8 +79,8 @@ impl Publisher {
     /// disconnected so that they describe again.
     pub fn begin(&mut self, description: Description) {
         self.builder = BurstBuilder::default();
-        let known = self.stream.status.borrow().description.clone();
-        if known.as_deref().is_some_and(|known| known.same_tracks(&description)) {
+        let known = self.stream.status.borrow().described.clone();
+        if known.is_some_and(|known| known.description.same_tracks(&description)) {
             for (state, track) in self.tracks.iter_mut().zip(&description.tracks) {
                 state.timeline.start_epoch();
                 state.jitter.restart();
@@ -250,14 +250,14 @@ impl Publisher {
 
     /// Completes the description with parameter sets that came in-band.
     fn learn(&mut self) {
-        let Some(known) = self.stream.status.borrow().description.clone() else { return };
-        let mut description = (*known).clone();
+        let Some(known) = self.stream.status.borrow().described.clone() else { return };
+        let mut description = (*known.description).clone();
         for (state, track) in self.tracks.iter().zip(&mut description.tracks) {
             if let Some(sets) = state.access_points.parameter_sets() {
                 track.set_parameter_sets(sets);
             }
         }
-        if description != *known || !self.stream.status.borrow().complete {
+        if description != *known.description || !known.complete {
             self.describe(description);
         }
     }
@@ -269,7 +269,7 @@ impl Publisher {
             }
             _ => true,
         });
-        self.stream.status.send_modify(|status| status.describe(description, complete));
+        self.stream.status.send_modify(|status| status.describe(description, self.generation, complete));
     }
 
     fn enter(&self, phase: Phase) {

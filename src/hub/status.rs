@@ -25,11 +25,20 @@ pub struct Status {
     /// How packets come, while they do.
     pub transport: Option<Transport>,
     /// The tracks of the last session that was described.
-    pub description: Option<Arc<Description>>,
-    /// Nothing is missing in the description.
-    pub complete: bool,
-    /// Grows with every change of the description, also from one run of the relay to the next.
+    pub described: Option<Described>,
+}
+
+/// The tracks of a stream, and how they relate to the ones before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    /// The tracks.
+    pub description: Arc<Description>,
+    /// A viewer of an earlier generation has to describe again: its tracks are gone.
+    pub generation: u32,
+    /// Grows with every change, also from one run of the relay to the next (RFC 8866 section 5.2).
     pub version: u64,
+    /// No parameter set is missing.
+    pub complete: bool,
 }
 
 /// Something that went wrong with a source.
@@ -53,9 +62,7 @@ impl Status {
             last_failure: None,
             sessions: 0,
             transport: None,
-            description: None,
-            complete: false,
-            version: unix_seconds(),
+            described: None,
         }
     }
 
@@ -72,15 +79,24 @@ impl Status {
     }
 
     /// Takes a new description.
-    pub(super) fn describe(&mut self, description: Description, complete: bool) {
-        self.description = Some(Arc::new(description));
-        self.complete = complete;
-        self.version = unix_seconds().max(self.version + 1);
+    pub(super) fn describe(&mut self, description: Description, generation: u32, complete: bool) {
+        let before = self.described.as_ref().map_or(0, |described| described.version);
+        self.described = Some(Described {
+            version: unix_seconds().max(before + 1),
+            ..Described::new(description, generation, complete)
+        });
     }
 
     /// Since when packets arrive, while they do.
     pub fn live_since(&self) -> Option<Instant> {
         (self.phase == Phase::Live).then_some(self.since)
+    }
+}
+
+impl Described {
+    /// Tracks described just now.
+    pub fn new(description: Description, generation: u32, complete: bool) -> Self {
+        Self { description: Arc::new(description), generation, version: unix_seconds(), complete }
     }
 }
 

@@ -8,11 +8,10 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::burst::Burst;
 use super::publisher::Publisher;
-use super::status::{Status, TrackStats};
+use super::status::{Described, Status, TrackStats};
 use super::viewer::{Seat, Viewer, Viewers};
 use crate::metrics::StreamMetrics;
 use crate::rtp::{StreamClock, WallTime};
-use crate::sdp::Description;
 use crate::vocabulary::{Disconnect, Phase, TrackId, Transport};
 
 /// A named feed. Cloned as an `Arc`: the source holds it to publish, each viewer to subscribe, the API to look.
@@ -76,7 +75,7 @@ impl Stream {
 
     /// Waits until the source has described its tracks and their parameter sets are known, or two seconds have passed
     /// since it went live: some cameras never say. `None` when the stream is removed. The caller bounds the wait.
-    pub async fn described(&self) -> Option<Arc<Description>> {
+    pub async fn described(&self) -> Option<Described> {
         let mut status = self.status.subscribe();
         loop {
             let patience = {
@@ -84,10 +83,10 @@ impl Stream {
                 if status.phase == Phase::Stopped {
                     return None;
                 }
-                match (&status.description, status.live_since()) {
-                    (Some(description), _) if status.complete => return Some(Arc::clone(description)),
-                    (Some(description), Some(live)) if live.elapsed() >= PARAMETER_PATIENCE => {
-                        return Some(Arc::clone(description));
+                match (&status.described, status.live_since()) {
+                    (Some(described), _) if described.complete => return Some(described.clone()),
+                    (Some(described), Some(live)) if live.elapsed() >= PARAMETER_PATIENCE => {
+                        return Some(described.clone());
                     }
                     (_, live) => live.map(|live| PARAMETER_PATIENCE.saturating_sub(live.elapsed())),
                 }
@@ -136,8 +135,8 @@ impl Stream {
         self.metrics.phase(Phase::Stopped);
         self.outage_ends(Instant::now());
         // A stream of the same name counts on in the same metrics, and may have fewer tracks.
-        if let Some(description) = &self.status.borrow().description {
-            for track in &description.tracks {
+        if let Some(described) = &self.status.borrow().described {
+            for track in &described.description.tracks {
                 self.metrics.track(track.id).fps.set(0.0);
             }
         }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::playback::{ClipMount, Playback};
-use crate::hub::{Delivery, Hub, Stream, Subscription};
+use crate::hub::{Delivery, Described, Hub, Stream, Subscription};
 use crate::rtp::WallTime;
-use crate::sdp::Description;
 use crate::vocabulary::TrackId;
 
 /// Everything the server serves.
@@ -66,13 +65,13 @@ impl Mount {
     }
 
     /// The tracks: waits at most `patience` for a source that is on its way.
-    pub(super) async fn describe(&self, patience: Duration) -> Option<Arc<Description>> {
+    pub(super) async fn describe(&self, patience: Duration) -> Option<Described> {
         match self {
             Self::Live(stream) => {
                 let _wanted = stream.want();
                 tokio::time::timeout(patience, stream.described()).await.ok().flatten()
             }
-            Self::Clip(clip) => Some(Arc::clone(clip.description())),
+            Self::Clip(clip) => Some(clip.described().clone()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::time;
 
 use crate::codec::PacketKind;
-use crate::hub::{BurstBuilder, Delivery, Stream};
+use crate::hub::{BurstBuilder, Delivery, Described, Stream};
 use crate::jpeg::{Clip, ClipPackets};
 use crate::metrics::Metrics;
 use crate::rtp::{Header, Place, WallTime};
@@ -18,7 +18,7 @@ use crate::vocabulary::TrackId;
 pub struct ClipMount {
     stream: Arc<Stream>,
     clip: Arc<Clip>,
-    description: Arc<Description>,
+    described: Described,
     settings: ClipSettings,
 }
 
@@ -54,16 +54,16 @@ impl ClipMount {
     pub fn new(name: &str, clip: Arc<Clip>, settings: ClipSettings, metrics: &Metrics) -> Self {
         let (stream, _never_published) = Stream::new(name, metrics.stream(name));
         let first = &clip.frames()[0];
-        let description = Arc::new(Description::jpeg(first.width(), first.height(), settings.fps));
-        Self { stream, clip, description, settings }
+        let description = Description::jpeg(first.width(), first.height(), settings.fps);
+        Self { stream, clip, described: Described::new(description, 0, true), settings }
     }
 
     pub(super) fn stream(&self) -> &Arc<Stream> {
         &self.stream
     }
 
-    pub(super) fn description(&self) -> &Arc<Description> {
-        &self.description
+    pub(super) fn described(&self) -> &Described {
+        &self.described
     }
 
     /// `None` where it has no end.

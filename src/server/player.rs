@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::scratch::Layout;
-use crate::hub::Burst;
+use crate::hub::{Burst, Described};
 use crate::rtp::rtcp::{self, SenderReport};
 use crate::rtp::{NtpTime, Rewriter, Start, WallTime};
-use crate::sdp::{Description, Track};
+use crate::sdp::Track;
 use crate::vocabulary::TrackId;
 
 /// The tracks one viewer has set up.
@@ -17,7 +17,7 @@ pub(super) struct Player {
     /// By track; `None` where a track is not set up.
     tracks: Vec<Option<ViewerTrack>>,
     /// The description the viewer plays by.
-    generation: Option<u32>,
+    generation: u32,
     /// When the first key-frame packet was sent.
     opened: Option<Instant>,
     cname: String,
@@ -85,9 +85,9 @@ pub(super) struct Part {
 
 impl Player {
     /// No track yet. `cname` names the viewer's session in reports.
-    pub(super) fn new(description: &Description, cname: String) -> Self {
-        let tracks = description.tracks.iter().map(|_| None).collect();
-        Self { tracks, generation: None, opened: None, cname, next_report: None }
+    pub(super) fn new(described: &Described, cname: String) -> Self {
+        let tracks = described.description.tracks.iter().map(|_| None).collect();
+        Self { tracks, generation: described.generation, opened: None, cname, next_report: None }
     }
 
     /// Sets a track up, in place of an earlier set-up of it. Returns its SSRC.
@@ -153,7 +153,6 @@ impl Player {
         }
         if self.tracks.iter().flatten().all(|track| !track.rewriter.is_anchored()) {
             self.opened = None;
-            self.generation = None;
         }
         self.next_report = None;
     }
@@ -186,8 +185,8 @@ impl Player {
     }
 
     /// Whether the burst belongs to another description than the one this viewer plays.
-    pub(super) fn is_outdated(&mut self, burst: &Burst) -> bool {
-        *self.generation.get_or_insert(burst.generation()) != burst.generation()
+    pub(super) fn is_outdated(&self, burst: &Burst) -> bool {
+        self.generation != burst.generation()
     }
 
     /// Writes this viewer's numbers into `copy`, a copy of the burst, and says in `plan` which parts to send.
@@ -303,11 +302,6 @@ impl Player {
 }
 
 impl ViewerTrack {
-    /// The viewer's synchronization source.
-    pub(super) fn ssrc(&self) -> u32 {
-        self.rewriter.ssrc()
-    }
-
     /// Whether it has been played and not paused.
     pub(super) fn is_playing(&self) -> bool {
         self.playing

@@ -10,9 +10,10 @@ use super::mount::Mount;
 use super::player::Carrier;
 use super::session::{Session, Viewer};
 use super::udp::{Command, UdpHandle, UdpSession};
+use crate::hub::Described;
 use crate::rtsp::transport::{self, Channels, Grant, Offer, PortPair};
 use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
-use crate::sdp::{Description, Range, Track};
+use crate::sdp::{Range, Track};
 use crate::vocabulary::{Disconnect, Transport};
 
 /// Dropped once an answer is written: a UDP session then sends.
@@ -131,12 +132,11 @@ impl Connection {
             return Response::new(Status::NOT_ACCEPTABLE);
         }
         let Some(mount) = self.shared.mounts.find(&uri.path) else { return Response::new(Status::NOT_FOUND) };
-        let Some(description) = mount.describe(self.shared.settings.describe_timeout).await else {
+        let Some(described) = mount.describe(self.shared.settings.describe_timeout).await else {
             return unavailable(&mount);
         };
         let range = mount.duration().map_or(Range::Live, Range::Recording);
-        let version = mount.stream().status().borrow().version;
-        let sdp = description.write(mount.stream().name(), version, range);
+        let sdp = described.description.write(mount.stream().name(), described.version, range);
         Response::new(Status::OK)
             .header("Content-Base", uri.content_base(&self.local.to_string()))
             .body("application/sdp", sdp)
@@ -153,20 +153,20 @@ impl Connection {
         {
             return Err(Status::AGGREGATE_NOT_ALLOWED);
         }
-        let Some(description) = mount.describe(self.shared.settings.describe_timeout).await else {
+        let Some(described) = mount.describe(self.shared.settings.describe_timeout).await else {
             return Ok(unavailable(&mount));
         };
-        let track = Session::find_track(&description, uri)?.clone();
+        let track = Session::find_track(&described.description, uri)?.clone();
         let offer = self.choose(request, found.as_ref()).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
         match (found, offer) {
             (Some(Found::Here(index)), Offer::Tcp(wanted)) => self.set_up_here(index, &track, wanted),
             (Some(Found::Udp(handle)), Offer::Udp(client)) => self.set_up_udp(&handle, track, client).await,
             (None, Offer::Tcp(wanted)) => {
-                self.sessions.push(self.new_session(mount, description, uri, request, Transport::Tcp));
+                self.sessions.push(self.new_session(mount, &described, uri, request, Transport::Tcp));
                 self.set_up_here(self.sessions.len() - 1, &track, wanted)
             }
             (None, Offer::Udp(client)) => {
-                let session = self.new_session(mount, description, uri, request, Transport::Udp);
+                let session = self.new_session(mount, &described, uri, request, Transport::Udp);
                 let handle = self.start_udp(session).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
                 self.set_up_udp(&handle, track, client).await
             }
@@ -191,7 +191,7 @@ impl Connection {
     fn new_session(
         &self,
         mount: Mount,
-        description: Arc<Description>,
+        described: &Described,
         uri: &Uri,
         request: &Request,
         transport: Transport,
@@ -205,7 +205,7 @@ impl Connection {
                 .map(|agent| agent.chars().take(MAX_AGENT).collect()),
         };
         let base = uri.content_base(&self.local.to_string());
-        Session::new(mount, description, base, viewer, self.shared.settings.advertised_timeout)
+        Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout)
     }
 
     fn set_up_here(

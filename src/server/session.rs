@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::mount::{Feed, Mount};
 use super::playback::Playback;
 use super::player::{Carrier, Player};
-use crate::hub::{Delivery, Seat};
+use crate::hub::{Delivery, Described, Seat};
 use crate::metrics::Metrics;
 use crate::rtp::rtcp;
 use crate::rtsp::range::{NptTime, Range};
@@ -24,7 +24,6 @@ use crate::vocabulary::{Disconnect, TrackId, Transport};
 pub(super) struct Session {
     id: String,
     mount: Mount,
-    description: Arc<Description>,
     /// The base of the tracks' URLs, as the viewer knows them.
     base: String,
     peer: IpAddr,
@@ -108,19 +107,18 @@ impl Session {
     /// A session in INIT. `base` is the `Content-Base` of the stream in the viewer's words.
     pub(super) fn new(
         mount: Mount,
-        description: Arc<Description>,
+        described: &Described,
         base: String,
         viewer: Viewer,
         advertised: Duration,
     ) -> Self {
         let id = format!("{:032x}", rand::random::<u128>());
         // The same name for all tracks of a session, different for each session, and no address in it (RFC 7022).
-        let player = Player::new(&description, format!("fanlight-{:016x}", rand::random::<u64>()));
+        let player = Player::new(described, format!("fanlight-{:016x}", rand::random::<u64>()));
         let Viewer { peer, transport, user_agent } = viewer;
         Self {
             id,
             mount,
-            description,
             base,
             peer,
             transport,
@@ -133,10 +131,6 @@ impl Session {
 
     pub(super) fn id(&self) -> &str {
         &self.id
-    }
-
-    pub(super) fn transport(&self) -> Transport {
-        self.transport
     }
 
     pub(super) fn mount(&self) -> &Mount {

@@ -15,7 +15,7 @@ use crate::vocabulary::{FailureClass, TrackId, Transport};
 /// Reads a clip.
 ///
 /// # Errors
-/// It cannot be read, is larger than [`MAX_FILE`], or is not a clip that RTP can carry: in words, with its path.
+/// It cannot be read, is larger than 1 GiB, or is not a clip that RTP can carry: in words, with its path.
 pub fn load(path: &Path) -> Result<Clip, String> {
     let name = path.display();
     let length = std::fs::metadata(path).map_err(|error| format!("{name}: {error}"))?.len();
@@ -71,7 +71,7 @@ pub(super) async fn play(
 }
 
 /// Clips are held in memory.
-pub const MAX_FILE: u64 = 1 << 30;
+const MAX_FILE: u64 = 1 << 30;
 
 /// How often the file says what its clock is, as a camera does.
 const REPORT_EVERY: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Waits that double from `min` to `max` with every failure in a row, each drawn from the upper half of its span so
 /// that cameras behind one switch do not come back in step.
 #[derive(Clone, Debug)]
-pub struct Backoff {
+pub(super) struct Backoff {
     min: Duration,
     max: Duration,
     failures: u32,
@@ -13,17 +13,17 @@ pub struct Backoff {
 
 impl Backoff {
     /// Waits between `min` and `max`; a `max` below `min` counts as `min`.
-    pub fn new(min: Duration, max: Duration) -> Self {
+    pub(super) fn new(min: Duration, max: Duration) -> Self {
         Self { min, max: max.max(min), failures: 0 }
     }
 
     /// The source delivered: the next failure is a first one.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
 
     /// The wait after one more failure; `random` is drawn from 0 to 1.
-    pub fn next(&mut self, random: f64) -> Duration {
+    pub(super) fn next(&mut self, random: f64) -> Duration {
         let doubled = self.min.saturating_mul(1 << self.failures.min(30));
         self.failures = self.failures.saturating_add(1);
         let span = doubled.min(self.max);

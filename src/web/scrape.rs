@@ -28,9 +28,9 @@ pub(super) async fn metrics(
 fn refresh(hub: &Hub, now: Instant) {
     for stream in hub.streams() {
         stream.count_outage(now);
-        let Some(description) = stream.status().borrow().description.clone() else { continue };
+        let Some(described) = stream.status().borrow().described.clone() else { continue };
         let elapsed = stream.elapsed(now);
-        for (track, stats) in description.tracks.iter().zip(stream.track_stats()) {
+        for (track, stats) in described.description.tracks.iter().zip(stream.track_stats()) {
             stream.metrics().track(track.id).fps.set(stats.rate.per_second(elapsed));
         }
     }

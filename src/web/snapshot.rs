@@ -118,7 +118,7 @@ impl StreamState {
     pub(super) fn new(stream: &Stream, rtsp: Option<String>, now: Instant) -> Self {
         let status = stream.status().borrow().clone();
         let elapsed = stream.elapsed(now);
-        let described = status.description.iter().flat_map(|description| &description.tracks);
+        let described = status.described.iter().flat_map(|described| &described.description.tracks);
         let tracks: Vec<_> = described
             .zip(stream.track_stats())
             .map(|(track, stats)| TrackState::new(track, &stats, &stream.metrics().track(track.id), elapsed))

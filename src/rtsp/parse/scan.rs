@@ -58,7 +58,7 @@ pub(super) fn scan<'b>(buf: &'b [u8], limits: &Limits) -> Result<Option<Head<'b>
             fields += 1;
         }
         lines.push(line);
-        if fields > limits.headers + 1 {
+        if fields > limits.headers {
             return Err(reject(Reason::TooManyHeaders, &lines, None));
         }
         after_bare_cr = rest[stop] == b'\r' && end == 1 && next.is_some();

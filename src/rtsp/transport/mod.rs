@@ -326,6 +326,7 @@ mod tests {
     fn what_we_do_not_serve_is_no_offer() {
         for header in [
             "RTP/AVP;multicast",
+            "RTP/AVP;multicast;client_port=5000-5001",
             "RTP/AVP;multicast;destination=225.219.201.15;port=7000-7001;ttl=127",
             "RTP/AVP;unicast",
             "RTP/AVP/TCP;unicast;interleaved=0-1;mode=RECORD",

@@ -1,0 +1,119 @@
+//! The floor program: one thread that reads the camera and writes each burst to each viewer, with one write over TCP
+//! and one segmented send over UDP. No numbers of their own, no key frames, no reports, no second thread: what is left
+//! is what the kernel takes.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
+
+enum Viewer {
+    Tcp { socket: TcpStream, rest: Vec<u8> },
+    Udp { to: SocketAddr, _control: TcpStream },
+}
+
+/// Serves viewers on `listen` from the camera at `camera`, until killed.
+pub(crate) fn serve(listen: SocketAddr, camera: SocketAddr) {
+    let listener = TcpListener::bind(listen).unwrap();
+    let newcomers = Arc::new(Mutex::new(Vec::new()));
+    let arrivals = Arc::clone(&newcomers);
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            // One that breaks off was no viewer.
+            if let Ok(viewer) = socket.and_then(welcome) {
+                arrivals.lock().unwrap().push(viewer);
+            }
+        }
+    });
+    let mut camera = TcpStream::connect(camera).unwrap();
+    for method in ["DESCRIBE", "SETUP", "PLAY"] {
+        write!(camera, "{method} rtsp://x/cam RTSP/1.0\r\nCSeq: 1\r\n\r\n").unwrap();
+    }
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    udp.set_nonblocking(true).unwrap();
+    socket2::SockRef::from(&udp).set_send_buffer_size(4 << 20).unwrap();
+    let offload = UdpSocketState::new(UdpSockRef::from(&udp)).unwrap();
+    let (mut viewers, mut chunk, mut bare) = (Vec::new(), vec![0; 256 << 10], Vec::new());
+    let mut input = Vec::new();
+    loop {
+        let length = camera.read(&mut chunk).unwrap();
+        assert!(length > 0, "the camera has gone");
+        input.extend_from_slice(&chunk[..length]);
+        let mut end = 0;
+        bare.clear();
+        // Whole packets only; the answers before the first one are passed over.
+        while let Some(head) = input.get(end..end + 4) {
+            if head[0] != b'$' {
+                end += 1;
+                continue;
+            }
+            let size = usize::from(u16::from_be_bytes([head[2], head[3]]));
+            let Some(packet) = input.get(end + 4..end + 4 + size) else { break };
+            bare.extend_from_slice(packet);
+            end += 4 + size;
+        }
+        let start = input[..end].iter().position(|byte| *byte == b'$').unwrap_or(end);
+        viewers.append(&mut newcomers.lock().unwrap());
+        viewers.retain_mut(|viewer| send(viewer, &input[start..end], &bare, &udp, &offload).is_ok());
+        input.drain(..end);
+    }
+}
+
+fn send(
+    viewer: &mut Viewer,
+    framed: &[u8],
+    bare: &[u8],
+    udp: &UdpSocket,
+    offload: &UdpSocketState,
+) -> io::Result<()> {
+    match viewer {
+        Viewer::Tcp { socket, rest } => {
+            rest.extend_from_slice(if rest.is_empty() { &[] } else { framed });
+            let from: &[u8] = if rest.is_empty() { framed } else { rest };
+            let taken = match socket.write(from) {
+                Ok(taken) => taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(error),
+            };
+            *rest = from[taken..].to_vec();
+        }
+        Viewer::Udp { to, .. } if !bare.is_empty() => {
+            let segment_size = Some(super::camera::PACKET);
+            let transmit =
+                Transmit { destination: *to, ecn: None, contents: bare, segment_size, src_ip: None };
+            // What the kernel does not take is lost, as UDP is.
+            let _ = offload.try_send(UdpSockRef::from(udp), &transmit);
+        }
+        Viewer::Udp { .. } => {}
+    }
+    Ok(())
+}
+
+/// Answers a viewer's three requests.
+fn welcome(socket: TcpStream) -> io::Result<Viewer> {
+    socket.set_nodelay(true)?;
+    let mut reader = BufReader::new(socket.try_clone()?);
+    let (mut port, mut line, mut writer) = (None, String::new(), socket);
+    for _ in ["DESCRIBE", "SETUP", "PLAY"] {
+        loop {
+            line.clear();
+            if reader.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Some((_, ports)) = line.split_once("client_port=") {
+                port = ports.split('-').next().and_then(|port| port.parse().ok());
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        write!(writer, "RTSP/1.0 200 OK\r\nCSeq: 1\r\nSession: 1\r\nContent-Length: 0\r\n\r\n")?;
+    }
+    writer.set_nonblocking(true)?;
+    Ok(match port {
+        Some(port) => Viewer::Udp { to: SocketAddr::new(writer.peer_addr()?.ip(), port), _control: writer },
+        None => Viewer::Tcp { socket: writer, rest: Vec::new() },
+    })
+}

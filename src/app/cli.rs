@@ -1,0 +1,140 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// One connection to an IP camera, its feed shared with many viewers.
+///
+/// Without arguments: a demo that needs no camera.
+#[derive(Debug, Parser)]
+#[command(name = "fanlight", version, args_conflicts_with_subcommands = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(super) relay: RelayArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RelayArgs {
+    /// Share this camera: rtsp://user:password@host/path
+    #[arg(value_name = "URL", conflicts_with = "config")]
+    pub(super) camera: Option<String>,
+
+    /// The name to share it under
+    #[arg(long, requires = "camera", default_value = crate::config::DEFAULT_CAMERA_NAME)]
+    pub(super) name: String,
+
+    /// Take everything from this file (config/fanlight.yml is a documented example)
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// Where to serve RTSP, in place of the configuration's rtsp.listen [default: 0.0.0.0:8554]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) rtsp_listen: Option<SocketAddr>,
+
+    /// Where to serve the page, the API and the metrics, in place of http.listen [default: 127.0.0.1:8580]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) http_listen: Option<SocketAddr>,
+
+    /// Threads that send to viewers [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) workers: Option<u16>,
+
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogArgs {
+    /// How to write the log, which goes to stderr
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) log_format: LogFormat,
+
+    /// What to log: error, warn, info, debug, trace, or directives like the RUST_LOG variable's, which this replaces
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) log_level: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve a file of JPEG pictures over RTSP: a virtual camera
+    ServeFile(ServeFileArgs),
+    /// Check a configuration file and print every problem
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+    /// Ask a running relay whether it is well: exit code 0 or 1, for container health checks
+    Healthcheck {
+        /// The address to ask
+        #[arg(default_value = "http://127.0.0.1:8580/livez")]
+        url: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServeFileArgs {
+    /// JPEG pictures, one after the other, or each behind its length in five digits
+    pub(super) file: PathBuf,
+
+    /// Where to serve
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9554")]
+    pub(super) listen: SocketAddr,
+
+    /// The name to serve it under [default: the file's name without its ending]
+    #[arg(long)]
+    pub(super) name: Option<String>,
+
+    /// Frames a second
+    #[arg(long, value_name = "N", default_value_t = 24.0, value_parser = frame_rate)]
+    pub(super) fps: f64,
+
+    /// Largest RTP packet in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 1400, value_parser = clap::value_parser!(u16).range(300..))]
+    pub(super) packet_size: u16,
+
+    /// Begin again at the end, for ever
+    #[arg(long = "loop")]
+    pub(super) repeat: bool,
+
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+}
+
+fn frame_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(fps) if (0.01..=1000.0).contains(&fps) => Ok(fps),
+        _ => Err("expected a number from 0.01 to 1000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_url_is_a_camera_and_a_word_a_command() {
+        let cli = Cli::try_parse_from(["fanlight", "rtsp://10.0.0.1/main", "--name", "door"]).unwrap();
+        assert_eq!(cli.relay.camera.as_deref(), Some("rtsp://10.0.0.1/main"));
+        assert_eq!(cli.relay.name, "door");
+        let cli = Cli::try_parse_from(["fanlight", "check", "x.yml"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Check { .. })));
+        assert!(Cli::try_parse_from(["fanlight", "rtsp://a/b", "--config", "x.yml"]).is_err());
+    }
+}

@@ -1,0 +1,254 @@
+//! The relay: everything started, in order, and stopped in the other order.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::cli::RelayArgs;
+use super::reload::Reload;
+use super::streams::{Put, Streams};
+use super::{Mode, Plan, Stopped, demo, listen, say, serve_file, told_to_stop};
+use crate::config::{Config, StreamName};
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::server::{Mounts, Server, UdpPorts};
+use crate::web::{Change, Command, Control, Links, Web};
+use crate::workers::Workers;
+
+pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped> {
+    let Plan { mut config, mode } = plan;
+    let metrics = Arc::new(Metrics::new());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers =
+        Workers::start(args.workers.map_or(cores, usize::from), &metrics).context("cannot start a thread")?;
+    let hub = Arc::new(Hub::new(Arc::clone(&metrics)));
+    let (stop, draining, web_stop) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+
+    raise_descriptor_limit(config.rtsp.max_connections);
+    let rtsp = match config.rtsp.listen {
+        Some(address) => Some(listen(address, "rtsp.listen").await?),
+        None => None,
+    };
+    let http = match config.http.listen {
+        Some(address) => Some(listen(address, "http.listen").await?),
+        None => None,
+    };
+    let reload = match &mode {
+        Mode::File(file) => Some(Reload::watch(file).context("cannot watch for SIGHUP")?),
+        Mode::Demo | Mode::Camera => None,
+    };
+    let camera_stop = CancellationToken::new();
+    let camera = match &mode {
+        Mode::Demo => Some(demo::Camera::new(&workers, camera_stop.clone()).await?),
+        Mode::Camera | Mode::File(_) => None,
+    };
+    if let Some(camera) = &camera {
+        config.streams = Config::for_camera(demo::NAME, &camera.url)?.streams;
+    }
+
+    let addresses = Addresses::of(rtsp.as_ref(), http.as_ref())?;
+    let udp = udp_ports(&config, addresses.rtsp.map(|address| address.ip()), &mode)?;
+    let mut streams = Streams::new(Arc::clone(&hub), workers.clone());
+    streams.apply(&config.streams);
+    let server = Server::new(
+        Mounts::live(Arc::clone(&hub)),
+        udp,
+        serve_file::settings_of(&config),
+        workers.clone(),
+        stop.clone(),
+    );
+    let (control, mut commands) = Control::channel();
+    let links = Links { rtsp_port: addresses.rtsp.map(|address| address.port()) };
+    let web = Web::new(Arc::clone(&hub), control, links, draining.clone());
+
+    addresses.announce(&config, &mode);
+    let grace = config.shutdown_grace;
+    let rtsp_ends = async {
+        match rtsp {
+            Some(listener) => server.run(listener).await.context("the RTSP server ended"),
+            None => std::future::pending().await,
+        }
+    };
+    let camera_ends = async {
+        match camera {
+            Some(camera) => camera.server.run(camera.listener).await.context("the demo's camera ended"),
+            None => std::future::pending().await,
+        }
+    };
+    let web_ends = async {
+        match http {
+            Some(listener) => web.run(listener, web_stop.clone()).await.context("the HTTP server ended"),
+            None => {
+                web_stop.cancelled().await;
+                Ok(())
+            }
+        }
+    };
+    tokio::pin!(web_ends);
+    tokio::select! {
+        ended = rtsp_ends => ended?,
+        ended = camera_ends => ended?,
+        ended = &mut web_ends => ended?,
+        told = told_to_stop() => told?,
+        never = change(&mut config, &mut streams, reload, &mut commands) => match never {},
+    }
+
+    tracing::info!("stopping");
+    draining.cancel();
+    stop.cancel();
+    streams.stop();
+    let drained = async {
+        // The demo's camera hears TEARDOWN before it goes; the web server is last, so that the end can be watched.
+        camera_stop.cancel();
+        let left = workers.drained(grace).await;
+        web_stop.cancel();
+        left
+    };
+    tokio::select! {
+        (left, web) = async { tokio::join!(drained, web_ends) } => {
+            web?;
+            Ok(if left == 0 { Stopped::Cleanly } else { Stopped::Hastily })
+        }
+        told = told_to_stop() => {
+            told?;
+            Ok(Stopped::Hastily)
+        }
+    }
+}
+
+/// Lets the process have as many descriptors as the system allows, and says when that may be too few.
+fn raise_descriptor_limit(connections: usize) {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if usize::try_from(limit).is_ok_and(|limit| limit < connections + OTHER_DESCRIPTORS) => {
+            tracing::warn!(
+                limit,
+                connections,
+                "fewer descriptors than rtsp.max_connections may need: raise the hard limit (ulimit -n, LimitNOFILE)"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of descriptors cannot be raised"),
+    }
+}
+
+/// Applies what the configuration file and the API ask for, for ever.
+async fn change(
+    config: &mut Config,
+    streams: &mut Streams,
+    mut reload: Option<Reload>,
+    commands: &mut mpsc::Receiver<Command>,
+) -> std::convert::Infallible {
+    loop {
+        let reloaded = async {
+            match &mut reload {
+                Some(reload) => reload.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            new = reloaded => {
+                if new.rtsp != config.rtsp || new.http != config.http {
+                    tracing::warn!("changes of `rtsp` and `http` need a restart; the streams are reloaded");
+                }
+                streams.apply(&new.streams);
+                config.streams = new.streams;
+                config.defaults = new.defaults;
+                tracing::info!(streams = config.streams.len(), "configuration reloaded");
+            }
+            Some(command) = commands.recv() => obey(command, config, streams),
+        }
+    }
+}
+
+fn obey(command: Command, config: &mut Config, streams: &mut Streams) {
+    // Whoever asked may have gone.
+    match command {
+        Command::Put { name, stream, reply } => {
+            let answer = crate::config::Stream::from_json(&stream, &config.defaults).map(|settings| {
+                let put = streams.put(&name, &settings);
+                tracing::info!(stream = %name, ?put, "changed through the API");
+                match put {
+                    Put::Created => Change::Created,
+                    Put::Replaced => Change::Replaced,
+                    Put::Unchanged => Change::Unchanged,
+                }
+            });
+            let _ = reply.send(answer);
+        }
+        Command::Delete { name, reply } => {
+            let removed = streams.remove(&name);
+            tracing::info!(stream = %name, removed, "deleted through the API");
+            let _ = reply.send(removed);
+        }
+    }
+}
+
+/// The pair of ports for UDP viewers. Without a configuration file the usual pair may be taken (by another relay, say):
+/// any other does as well.
+fn udp_ports(config: &Config, ip: Option<IpAddr>, mode: &Mode) -> anyhow::Result<Option<UdpPorts>> {
+    let (Some(ip), Some(ports)) = (ip, config.rtsp.udp_ports) else { return Ok(None) };
+    match (UdpPorts::bind(ip, ports), mode) {
+        (Err(error), Mode::Demo | Mode::Camera) => {
+            let found = UdpPorts::bind(ip, (0, 0)).context("no UDP ports")?;
+            let ports = found.ports();
+            tracing::info!(%error, rtp = ports.rtp, rtcp = ports.rtcp, "other UDP ports are used");
+            Ok(Some(found))
+        }
+        (bound, _) => bound.map(Some).context("rtsp.udp_ports"),
+    }
+}
+
+/// Where the relay is to be reached.
+struct Addresses {
+    rtsp: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+}
+
+impl Addresses {
+    fn of(rtsp: Option<&TcpListener>, http: Option<&TcpListener>) -> std::io::Result<Self> {
+        let address = |listener: Option<&TcpListener>| listener.map(TcpListener::local_addr).transpose();
+        Ok(Self { rtsp: address(rtsp)?, http: address(http)? })
+    }
+
+    /// Says what to open: on stdout where the user asked to share something right now, else in the log.
+    fn announce(&self, config: &Config, mode: &Mode) {
+        let rtsp = self.rtsp.into_iter().flat_map(|address| {
+            config
+                .streams
+                .keys()
+                .map(move |name: &StreamName| format!("rtsp://{}/{name}", reachable(address)))
+        });
+        match mode {
+            Mode::Demo | Mode::Camera => {
+                for url in rtsp {
+                    say(format_args!("watch    {url}"));
+                }
+                if let Some(address) = self.http {
+                    say(format_args!("status   http://{}/", reachable(address)));
+                    say(format_args!("metrics  http://{}/metrics", reachable(address)));
+                }
+            }
+            Mode::File(file) => {
+                let (rtsp, http) = (self.rtsp, self.http);
+                tracing::info!(config = %file.display(), streams = config.streams.len(), ?rtsp, ?http, "serving");
+            }
+        }
+    }
+}
+
+/// Descriptors for everything but viewers' connections: cameras, listeners, event loops, files.
+const OTHER_DESCRIPTORS: usize = 512;
+
+/// An address that can be opened on this machine: not the one that stands for all.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => address,
+        IpAddr::V4(_) => SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port()),
+        IpAddr::V6(_) => SocketAddr::new(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), address.port()),
+    }
+}

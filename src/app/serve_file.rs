@@ -1,0 +1,77 @@
+//! `fanlight serve-file`: the bundled file server on its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use super::cli::ServeFileArgs;
+use super::{Stopped, listen, say, told_to_stop};
+use crate::config::{Config, StreamName};
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::rtsp::Limits;
+use crate::server::{ClipMount, ClipSettings, Mounts, Server, Settings, UdpPorts};
+use crate::source;
+use crate::workers::Workers;
+
+pub(super) async fn run(args: ServeFileArgs) -> anyhow::Result<Stopped> {
+    let clip = source::load(&args.file).map_err(anyhow::Error::msg)?;
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    let name: StreamName = name.parse().with_context(|| format!("`{name}` cannot be a name (--name)"))?;
+    let metrics = Arc::new(Metrics::new());
+    let workers = Workers::start(1, &metrics).context("cannot start a thread")?;
+    let clip_settings =
+        ClipSettings { fps: args.fps, packet_size: args.packet_size.into(), repeat: args.repeat };
+    let frames = clip.frames().len();
+    let mount = ClipMount::new(name.as_str(), Arc::new(clip), clip_settings, &metrics);
+    let mounts = Mounts {
+        hub: Arc::new(Hub::new(metrics)),
+        clips: BTreeMap::from([(name.to_string(), Arc::new(mount))]),
+    };
+    let listener = listen(args.listen, "--listen").await?;
+    let address = listener.local_addr()?;
+    let ports = UdpPorts::bind(address.ip(), (0, 0)).context("no UDP ports")?;
+    let stop = CancellationToken::new();
+    let server = Server::new(mounts, Some(ports), settings(), workers.clone(), stop.clone());
+    say(format_args!("rtsp://{address}/{name}"));
+    tracing::info!(file = %args.file.display(), frames, fps = args.fps, "serving");
+    tokio::select! {
+        ended = server.run(listener) => ended.context("the server ended")?,
+        told = told_to_stop() => told?,
+    }
+    stop.cancel();
+    Ok(match workers.drained(GRACE).await {
+        0 => Stopped::Cleanly,
+        _ => Stopped::Hastily,
+    })
+}
+
+/// The limits of a relay that is not configured.
+pub(super) fn settings() -> Settings {
+    settings_of(&Config::default())
+}
+
+/// The server's part of a configuration.
+pub(super) fn settings_of(config: &Config) -> Settings {
+    Settings {
+        session_timeout: config.rtsp.session_timeout,
+        advertised_timeout: config.rtsp.advertised_session_timeout(),
+        write_timeout: config.rtsp.write_timeout,
+        describe_timeout: config.rtsp.describe_timeout,
+        request_timeout: REQUEST_TIMEOUT,
+        max_connections: config.rtsp.max_connections,
+        limits: Limits::default(),
+    }
+}
+
+/// A request that drips in is given up after this long.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long viewers may take to be gone.
+const GRACE: Duration = Duration::from_secs(5);

@@ -1,0 +1,84 @@
+//! The streams that run, kept as the configuration says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Stream as Settings, StreamName};
+use crate::hub::Hub;
+use crate::source;
+use crate::workers::Workers;
+
+/// The sources of all streams.
+pub(super) struct Streams {
+    hub: Arc<Hub>,
+    workers: Workers,
+    running: BTreeMap<StreamName, Running>,
+}
+
+struct Running {
+    settings: Settings,
+    stop: CancellationToken,
+}
+
+impl Streams {
+    pub(super) fn new(hub: Arc<Hub>, workers: Workers) -> Self {
+        Self { hub, workers, running: BTreeMap::new() }
+    }
+
+    /// Starts, restarts and stops what differs from `wanted`; what does not differ is not touched.
+    pub(super) fn apply(&mut self, wanted: &BTreeMap<StreamName, Settings>) {
+        let gone: Vec<_> = self.running.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        for name in gone {
+            self.remove(&name);
+        }
+        for (name, settings) in wanted {
+            self.put(name, settings);
+        }
+    }
+
+    /// Starts a stream, or restarts it when it differs.
+    pub(super) fn put(&mut self, name: &StreamName, settings: &Settings) -> Put {
+        let put = match self.running.remove(name) {
+            Some(running) if running.settings == *settings => {
+                self.running.insert(name.clone(), running);
+                return Put::Unchanged;
+            }
+            Some(running) => {
+                running.stop.cancel();
+                Put::Replaced
+            }
+            None => Put::Created,
+        };
+        let publisher = self.hub.add(name.as_str());
+        let (stop, metrics) = (CancellationToken::new(), Arc::clone(self.hub.metrics()));
+        self.running.insert(name.clone(), Running { settings: settings.clone(), stop: stop.clone() });
+        let settings = settings.clone();
+        self.workers.spawn("source", move || source::run(publisher, settings, metrics, stop));
+        put
+    }
+
+    /// Stops a stream. Returns whether there was one.
+    pub(super) fn remove(&mut self, name: &StreamName) -> bool {
+        let Some(running) = self.running.remove(name) else { return false };
+        running.stop.cancel();
+        self.hub.remove(name.as_str());
+        true
+    }
+
+    /// Stops every source; they say goodbye to their cameras. The streams stay listed to the end.
+    pub(super) fn stop(&self) {
+        for running in self.running.values() {
+            running.stop.cancel();
+        }
+    }
+}
+
+/// What became of a stream that was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    Created,
+    Replaced,
+    Unchanged,
+}

@@ -1,0 +1,51 @@
+//! The pair of UDP ports of one track of a viewer.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::net::UdpSocket;
+
+#[derive(Debug)]
+pub(super) struct UdpTrack {
+    pub(super) track: usize,
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+    /// Where the server wants RTCP, once SETUP has said so.
+    pub(super) server_rtcp: Option<SocketAddr>,
+}
+
+impl UdpTrack {
+    /// Binds an even port for RTP and the next one for RTCP.
+    pub(super) async fn bind(track: usize, ip: IpAddr) -> Self {
+        for _ in 0..200 {
+            let rtp = UdpSocket::bind((ip, 0)).await.unwrap();
+            let port = rtp.local_addr().unwrap().port();
+            if !port.is_multiple_of(2) {
+                continue;
+            }
+            // The kernel's default holds a few frames: a test that reads late must not lose any.
+            socket2::SockRef::from(&rtp).set_recv_buffer_size(4 << 20).unwrap();
+            if let Ok(rtcp) = UdpSocket::bind((ip, port + 1)).await {
+                return Self { track, rtp, rtcp, server_rtcp: None };
+            }
+        }
+        panic!("no free pair of udp ports");
+    }
+
+    pub(super) fn ports(&self) -> (u16, u16) {
+        let port = self.rtp.local_addr().unwrap().port();
+        (port, port + 1)
+    }
+
+    /// The next datagram on the RTP or the RTCP port.
+    pub(super) async fn receive(&self, rtcp: bool) -> Vec<u8> {
+        let socket = if rtcp { &self.rtcp } else { &self.rtp };
+        let mut data = vec![0; 65_536];
+        let len = socket.recv(&mut data).await.unwrap();
+        data.truncate(len);
+        data
+    }
+
+    pub(super) async fn send_rtcp(&self, data: &[u8]) {
+        self.rtcp.send_to(data, self.server_rtcp.expect("set up")).await.unwrap();
+    }
+}
