@@ -44,6 +44,7 @@ struct Gathered {
     reordered: u64,
     frames: u64,
     key: bool,
+    last_packet: Duration,
     last_frame: Option<(Duration, u64)>,
 }
 
@@ -159,6 +160,7 @@ impl Publisher {
         let gathered = &mut state.gathered;
         gathered.packets += 1;
         gathered.bytes += packet.len() as u64;
+        gathered.last_packet = arrival;
         let Some(place) = state.timeline.place(header.ssrc, header.sequence, header.timestamp, arrival)
         else {
             return Ok(()); // a repetition
@@ -221,6 +223,7 @@ impl Publisher {
                 metrics.received_bytes.inc_by(gathered.bytes);
                 metrics.lost_packets.inc_by(gathered.lost);
                 metrics.reordered_packets.inc_by(gathered.reordered);
+                stats.bit_rate.arrived(gathered.bytes, gathered.last_packet);
                 let Some((arrival, timestamp)) = gathered.last_frame else { continue };
                 metrics.frames.inc_by(gathered.frames);
                 metrics.jitter.set(state.jitter.seconds());
@@ -230,15 +233,15 @@ impl Publisher {
                 for _ in 0..gathered.frames {
                     stats.rate.arrived(arrival);
                 }
-                stats.bit_rate.arrived(gathered.bytes, arrival);
                 stats.last_frame = Some(arrival);
                 stats.camera_delay = clock.camera_delay(track);
-                if gathered.key && state.track.codec.has_key_frames() {
-                    if let Some(last) = state.last_key.replace(arrival) {
-                        let interval = arrival.saturating_sub(last);
-                        stats.key_frame_interval = Some(interval);
-                        stream.metrics.key_frame_interval.set(interval.as_secs_f64());
-                    }
+                if gathered.key
+                    && state.track.codec.has_key_frames()
+                    && let Some(last) = state.last_key.replace(arrival)
+                {
+                    let interval = arrival.saturating_sub(last);
+                    stats.key_frame_interval = Some(interval);
+                    stream.metrics.key_frame_interval.set(interval.as_secs_f64());
                 }
                 learned |= state.access_points.parameter_sets_changed();
             }
@@ -314,6 +317,40 @@ mod tests {
         let at_the_end = counted();
         stream.count_outage(start + Duration::from_secs(60));
         assert_eq!(counted(), at_the_end, "it is over");
+    }
+
+    #[test]
+    fn a_track_that_is_gone_leaves_no_frame_rate_behind() {
+        let hub = Hub::new(Arc::new(Metrics::new()));
+        let mut publisher = hub.add("door");
+        let one = Description::jpeg(640, 480, 25.0);
+        let second = Track { id: TrackId(1), ..one.tracks[0].clone() };
+        publisher.begin(Description { tracks: vec![one.tracks[0].clone(), second] });
+        let fps = publisher.stream().metrics().track(TrackId(1)).fps.clone();
+        fps.set(25.0);
+        publisher.begin(one);
+        assert_eq!(fps.get(), 0.0);
+    }
+
+    #[test]
+    fn the_bit_rate_has_the_bursts_in_which_no_frame_begins() {
+        let hub = Hub::new(Arc::new(Metrics::new()));
+        let mut publisher = hub.add("door");
+        publisher.begin(Description::jpeg(640, 480, 25.0));
+        let start = Instant::now();
+        for sequence in 0..=100 {
+            // One frame in ten bursts.
+            let timestamp = u32::from(sequence / 10) * 9000;
+            let header =
+                Header { marker: false, payload_type: 26, sequence, timestamp, ssrc: 3, payload: 12..12 };
+            let mut packet = header.write().to_vec();
+            packet.resize(1000, 0);
+            let received = start + Duration::from_millis(10) * u32::from(sequence);
+            publisher.packet(TrackId(0), &packet, received).unwrap();
+            publisher.flush();
+        }
+        let rate = publisher.stream().track_stats()[0].bit_rate.per_second(Duration::from_secs(1));
+        assert!((790_000.0..820_000.0).contains(&rate), "{rate}");
     }
 
     #[test]

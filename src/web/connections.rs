@@ -193,7 +193,8 @@ mod tests {
         let mut socket = TcpStream::connect(address).await.unwrap();
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        let _ = socket.read_to_string(&mut answer).await;
+        let read = socket.read_to_string(&mut answer);
+        let _ = time::timeout(Duration::from_secs(600), read).await.expect("the connection is closed");
         answer
     }
 

@@ -43,6 +43,11 @@ function bitRate(bits) {
   return bits < 1e6 ? `${(bits / 1e3).toFixed(0)} kbit/s` : `${(bits / 1e6).toFixed(1)} Mbit/s`;
 }
 
+function failureText(failure, decision) {
+  const time = `${failure.at.slice(0, 10)} ${failure.at.slice(11, 19)} UTC`;
+  return decision.endsWith(failure.message) ? time : `${time}: ${failure.message}`;
+}
+
 function fill(row, stream) {
   const cell = (key) => row.querySelector(`[data-cell="${key}"]`);
   const { source } = stream;
@@ -51,7 +56,7 @@ function fill(row, stream) {
   state.className = `state ${source.state}`;
   write(cell("decision"), source.decision);
   const failure = source.last_failure;
-  write(cell("failure"), failure ? `${failure.at}: ${failure.message}` : "");
+  write(cell("failure"), failure ? failureText(failure, source.decision) : "");
   cell("failure").parentElement.hidden = !failure;
   write(cell("url"), stream.urls.rtsp ?? "");
   cell("url").parentElement.hidden = !stream.urls.rtsp;

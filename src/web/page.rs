@@ -12,7 +12,7 @@ use axum::response::Html;
 
 use super::Shared;
 use super::api::Host;
-use super::snapshot::StreamState;
+use super::snapshot::{FailureState, StreamState};
 
 type Asset = ([(HeaderName, &'static str); 2], &'static str);
 
@@ -70,6 +70,15 @@ fn summary(streams: &[StreamState]) -> String {
     }
 }
 
+/// `2026-03-01 12:00:00 UTC: no packet for 10 s`, without the message where the decision ends with it. `page.js` makes
+/// the same text.
+fn failure_text(failure: &FailureState, decision: &str) -> String {
+    let FailureState { at, message, .. } = failure;
+    let time =
+        at.get(..10).zip(at.get(11..19)).map_or(String::new(), |(day, time)| format!("{day} {time} UTC"));
+    if decision.ends_with(message) { time } else { format!("{time}: {message}") }
+}
+
 /// One stream. `page.js` fills the same cells, found by `data-cell`. The roles keep it a table where the style lays the
 /// rows out as cards.
 fn row(rows: &mut String, stream: &StreamState) {
@@ -78,7 +87,7 @@ fn row(rows: &mut String, stream: &StreamState) {
     let state = source.state;
     let decision = Escaped(&source.decision);
     let failure = source.last_failure.as_ref();
-    let failure = failure.map_or(String::new(), |failure| format!("{}: {}", failure.at, failure.message));
+    let failure = failure.map_or(String::new(), |failure| failure_text(failure, &source.decision));
     let (failure, no_failure) = (Escaped(&failure), if failure.is_empty() { " hidden" } else { "" });
     let url = stream.urls.rtsp.as_deref().unwrap_or("");
     let (url, no_url) = (Escaped(url), if url.is_empty() { " hidden" } else { "" });
@@ -147,7 +156,7 @@ mod tests {
     use super::*;
     use crate::hub::Hub;
     use crate::metrics::Metrics;
-    use crate::vocabulary::FailureClass;
+    use crate::vocabulary::{FailureClass, Transport};
 
     #[test]
     fn what_a_camera_says_stays_text() {
@@ -161,6 +170,19 @@ mod tests {
         assert!(page.contains("rtsp://&quot;&gt;&lt;b&gt;"));
         assert!(!page.contains("<script>"), "only the page's own script, which is a file");
         assert!(page.contains("1 stream: 1 retrying"));
+    }
+
+    #[test]
+    fn the_reason_of_a_retry_is_not_said_twice() {
+        let hub = Hub::new(Arc::new(Metrics::new()));
+        let mut publisher = hub.add("door");
+        publisher.failed(FailureClass::Refused, "connection refused".to_owned(), Duration::from_secs(1));
+        let page = render(&[StreamState::new(publisher.stream(), None, Instant::now())]);
+        assert_eq!(page.matches("connection refused").count(), 1);
+        assert!(page.contains(" UTC</span>"));
+        publisher.live(Transport::Tcp);
+        let page = render(&[StreamState::new(publisher.stream(), None, Instant::now())]);
+        assert!(page.contains(" UTC: connection refused</span>"), "it stays when the camera is back");
     }
 
     #[test]
