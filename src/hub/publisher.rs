@@ -20,8 +20,8 @@ pub struct Publisher {
     generation: u32,
     tracks: Vec<TrackState>,
     builder: BurstBuilder,
-    /// When the source last delivered, for the length of an outage.
-    away_since: Option<Instant>,
+    /// When the last packet of this session came: an outage begins there, not where it is noticed.
+    last_packet: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -63,7 +63,13 @@ struct Gathered {
 
 impl Publisher {
     pub(super) fn new(stream: Arc<Stream>) -> Self {
-        Self { stream, generation: 0, tracks: Vec::new(), builder: BurstBuilder::default(), away_since: None }
+        Self {
+            stream,
+            generation: 0,
+            tracks: Vec::new(),
+            builder: BurstBuilder::default(),
+            last_packet: None,
+        }
     }
 
     /// The stream it writes.
@@ -74,12 +80,12 @@ impl Publisher {
     /// Nobody watches an on-demand source.
     pub fn idle(&mut self) {
         self.enter(Phase::Idle);
-        self.away_since = None;
+        self.stream.outage_ends(Instant::now());
     }
 
     /// An attempt begins.
     pub fn connecting(&mut self) {
-        self.away_since.get_or_insert_with(Instant::now);
+        self.stream.outage_begins(Instant::now());
         self.enter(Phase::Connecting);
     }
 
@@ -104,6 +110,9 @@ impl Publisher {
         } else {
             self.generation += 1;
             self.builder = BurstBuilder::default();
+            for state in &self.tracks {
+                state.metrics.fps.set(0.0); // there may be no such track any more
+            }
             self.tracks =
                 description.tracks.iter().map(|track| TrackState::new(track, &self.stream)).collect();
             let rates = description.tracks.iter().map(|track| track.clock_rate);
@@ -131,9 +140,8 @@ impl Publisher {
         metrics.phase(Phase::Live);
         metrics.retry_attempt.set(0);
         metrics.retry_delay.set(0.0);
-        if let Some(since) = self.away_since.take() {
-            metrics.outage(since.elapsed());
-        }
+        self.stream.outage_ends(Instant::now());
+        self.last_packet = None;
         self.stream.status.send_modify(|status| {
             status.enter(Phase::Live);
             status.attempt = 0;
@@ -155,7 +163,7 @@ impl Publisher {
         metrics.failure(class);
         metrics.phase(Phase::Retrying);
         metrics.retry_delay.set(delay.as_secs_f64());
-        self.away_since.get_or_insert_with(Instant::now);
+        self.stream.outage_begins(self.last_packet.take().unwrap_or_else(Instant::now));
         self.stream.status.send_modify(|status| {
             status.enter(Phase::Retrying);
             status.attempt += 1;
@@ -172,6 +180,7 @@ impl Publisher {
     pub fn packet(&mut self, track: TrackId, packet: &[u8], received: Instant) -> Result<(), HeaderError> {
         let header = Header::parse(packet)?;
         let Some(state) = self.tracks.get_mut(track.index()) else { return Ok(()) };
+        self.last_packet = Some(received);
         let arrival = self.stream.elapsed(received);
         let gathered = &mut state.gathered;
         gathered.packets += 1;

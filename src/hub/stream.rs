@@ -31,6 +31,8 @@ pub struct Stream {
     clock: Mutex<StreamClock>,
     /// Locked once a burst by the publisher, and by whoever looks.
     pub(super) stats: Mutex<Vec<TrackStats>>,
+    /// Up to when the outage in progress is counted, while there is one.
+    outage: Mutex<Option<Instant>>,
 }
 
 impl Stream {
@@ -50,6 +52,7 @@ impl Stream {
             reconnect: Notify::new(),
             clock: Mutex::new(StreamClock::new(WallTime(0), [])),
             stats: Mutex::default(),
+            outage: Mutex::default(),
         });
         let publisher = Publisher::new(Arc::clone(&stream));
         (stream, publisher)
@@ -130,6 +133,13 @@ impl Stream {
     pub fn close(&self) {
         self.status.send_modify(|status| status.enter(Phase::Stopped));
         self.metrics.phase(Phase::Stopped);
+        self.outage_ends(Instant::now());
+        // A stream of the same name counts on in the same metrics, and may have fewer tracks.
+        if let Some(described) = &self.status.borrow().described {
+            for track in &described.description.tracks {
+                self.metrics.track(track.id).fps.set(0.0);
+            }
+        }
         self.disconnect_viewers(Disconnect::StreamChanged);
     }
 
@@ -159,6 +169,27 @@ impl Stream {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Counts the outage in progress, if there is one, up to `now`: a camera that never comes back is an outage that never
+    /// ends, and has to show all the same.
+    pub fn count_outage(&self, now: Instant) {
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counted) = outage.as_mut() {
+            self.metrics.outage(now.saturating_duration_since(*counted));
+            *counted = now.max(*counted);
+        }
+    }
+
+    /// The source has been away since `since`, unless that is known already.
+    pub(super) fn outage_begins(&self, since: Instant) {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(since);
+    }
+
+    /// The source is back, or nobody wants it any more.
+    pub(super) fn outage_ends(&self, now: Instant) {
+        self.count_outage(now);
+        *self.outage.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The moment `now` on a track's timeline and on the viewers' wall clock, for a sender report.
     pub fn report(&self, track: TrackId, now: Instant) -> Option<(u64, WallTime)> {
         self.clock().report(track, self.elapsed(now))
@@ -173,8 +204,9 @@ impl Stream {
         self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The wall clock at `elapsed` after the stream was made.
-    pub(super) fn wall(&self, elapsed: Duration) -> WallTime {
+    /// The wall clock at `elapsed` after the stream was made. The clock of the host is read once, so that one moment has
+    /// one time, whenever it is asked for.
+    pub fn wall(&self, elapsed: Duration) -> WallTime {
         self.origin.after(elapsed)
     }
 }

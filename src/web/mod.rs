@@ -1,40 +1,129 @@
-//! stub
-#![allow(missing_docs, dead_code, unreachable_pub, missing_debug_implementations)]
-use crate::config::{Problems, StreamName};
-use crate::hub::Hub;
+//! The HTTP sidecar: status page, API, metrics, health.
+//!
+//! | route | what |
+//! |---|---|
+//! | `/` | the status page |
+//! | `/metrics` | Prometheus text |
+//! | `/livez`, `/readyz`, `/healthz` | the process; a dead camera never fails them, `readyz` is 503 while draining |
+//! | `/api/v1/streams`, `/api/v1/streams/{name}` | streams; `PUT` and `DELETE` change them |
+//! | `/api/v1/streams/{name}/viewers`, `DELETE /api/v1/viewers/{id}` | viewers |
+//! | `POST /api/v1/streams/{name}/reconnect` | a new upstream session, now |
+//! | `/api/v1/openapi.json` | the description of the above |
+//!
+//! It looks at the [`Hub`] and asks the app for changes through [`Control`]; it knows neither sources nor the RTSP
+//! server. Nobody logs in, so it listens on loopback unless told otherwise, and refuses changes that a page of another
+//! origin asks a browser for.
+
+mod answer;
+mod api;
+mod connections;
+mod control;
+mod guard;
+mod page;
+mod scrape;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::io;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware;
+use axum::routing::{MethodRouter, any, delete, get};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+pub use control::{Change, Command, Control};
+
+use crate::hub::Hub;
+use answer::Refusal;
+
+/// The sidecar.
+#[derive(Debug)]
 pub struct Web {
-    hub: Arc<Hub>,
+    shared: Arc<Shared>,
 }
+
+/// Where else the relay can be reached, for the addresses that page and API give.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Links {
+    /// The port of the RTSP server; `None` = it is off. The host is the one the HTTP request was sent to.
     pub rtsp_port: Option<u16>,
 }
-pub struct Control(mpsc::Sender<Command>);
-pub enum Change {
-    Created,
-    Replaced,
-    Unchanged,
+
+/// What all requests share.
+#[derive(Debug)]
+struct Shared {
+    hub: Arc<Hub>,
+    control: Control,
+    links: Links,
+    draining: CancellationToken,
 }
-pub enum Command {
-    Put { name: StreamName, stream: serde_json::Value, reply: oneshot::Sender<Result<Change, Problems>> },
-    Delete { name: StreamName, reply: oneshot::Sender<bool> },
-}
-impl Control {
-    pub fn channel() -> (Self, mpsc::Receiver<Command>) {
-        let (a, b) = mpsc::channel(8);
-        (Self(a), b)
-    }
-}
+
 impl Web {
-    pub fn new(hub: Arc<Hub>, control: Control, _: Links, _: CancellationToken) -> Self {
-        std::mem::forget(control);
-        Self { hub }
+    /// A sidecar of `hub` that sends wishes for other streams through `control`. Once `draining` is cancelled the relay
+    /// is no longer ready, and the sidecar keeps answering.
+    pub fn new(hub: Arc<Hub>, control: Control, links: Links, draining: CancellationToken) -> Self {
+        Self { shared: Arc::new(Shared { hub, control, links, draining }) }
     }
-    pub async fn run(self, l: tokio::net::TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        loop {
-            tokio::select! { () = stop.cancelled() => return Ok(()), Ok((mut s,_)) = l.accept() => { use tokio::io::{AsyncReadExt,AsyncWriteExt}; let mut b=[0;1024]; let _=s.read(&mut b).await; let _ = s.write_all(format!("HTTP/1.0 200 OK\r\n\r\n{}", self.hub.metrics().render().unwrap_or_default()).as_bytes()).await; } }
-        }
+
+    /// Serves until `stop`, then finishes the requests under way.
+    ///
+    /// # Errors
+    /// None so far: trouble with a connection is that connection's.
+    pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
+        let metrics = Arc::clone(self.shared.hub.metrics());
+        connections::serve(listener, router(self.shared), &metrics, stop).await;
+        Ok(())
     }
 }
+
+fn router(shared: Arc<Shared>) -> Router {
+    let mut router = Router::new();
+    for (path, methods) in routes() {
+        router = router.route(path, methods);
+    }
+    router
+        .fallback(async |uri: Uri| Refusal::not_found(format!("there is nothing at {}", uri.path())))
+        .method_not_allowed_fallback(async |method: Method| {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not possible here"))
+        })
+        .with_state(shared)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(guard::same_origin))
+        .layer(middleware::from_fn(guard::deadline))
+        .layer(middleware::map_response(guard::headers))
+}
+
+/// Every route. `src/web/openapi.json` describes them, and a test holds the two together.
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
+    vec![
+        ("/", get(page::page)),
+        ("/page.css", get(page::style)),
+        ("/page.js", get(page::script)),
+        ("/icon.svg", get(page::icon)),
+        ("/metrics", get(scrape::metrics)),
+        ("/livez", get(async || "ok\n")),
+        ("/readyz", get(ready)),
+        ("/healthz", get(async || "ok\n")),
+        ("/api/v1/openapi.json", get(api::description)),
+        ("/api/v1/streams", get(api::streams)),
+        ("/api/v1/streams/{*path}", any(api::stream)),
+        ("/api/v1/viewers/{id}", delete(api::disconnect)),
+    ]
+}
+
+/// Whether new viewers should be sent here.
+async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
+    if shared.draining.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else {
+        (StatusCode::OK, "ok\n")
+    }
+}
+
+/// Bytes of a request's body. A stream's configuration has some hundred.
+const MAX_BODY: usize = 64 * 1024;

@@ -1,0 +1,74 @@
+//! Answers that are not what was asked for: JSON, with words.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::config::Problems;
+
+/// A request that was not done, and why.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    error: String,
+    problems: Option<Problems>,
+    /// What would be possible, where the method was not.
+    allow: Option<&'static str>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, error: error.into(), problems: None, allow: None }
+    }
+
+    pub(super) fn not_found(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, error)
+    }
+
+    pub(super) fn no_stream(name: &str) -> Self {
+        Self::not_found(format!("there is no stream {name:?}"))
+    }
+
+    /// What was sent cannot become a stream.
+    pub(super) fn problems(problems: Problems) -> Self {
+        let error = match problems.0.len() {
+            1 => "this is not a valid stream: one thing is wrong".to_owned(),
+            count => format!("this is not a valid stream: {count} things are wrong"),
+        };
+        Self { problems: Some(problems), ..Self::new(StatusCode::BAD_REQUEST, error) }
+    }
+
+    pub(super) fn method_not_allowed(allow: &'static str) -> Self {
+        let error = format!("possible here: {allow}");
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, error) }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let problems = self.problems.map_or_else(Vec::new, |problems| problems.0);
+        let problems =
+            problems.into_iter().map(|problem| ProblemBody { key: problem.key, message: problem.message });
+        let body = RefusalBody { error: self.error, problems: problems.collect() };
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(allow) = self.allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct RefusalBody {
+    error: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<ProblemBody>,
+}
+
+#[derive(Serialize)]
+struct ProblemBody {
+    /// Relative to the body of the request; empty for the body as a whole.
+    key: String,
+    message: String,
+}

@@ -1,0 +1,310 @@
+//! What page and API show of a stream: its state at one moment, in the units people use.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::hub::{Failure, Status, Stream, TrackStats, Viewer};
+use crate::metrics::TrackMetrics;
+use crate::rtp::WallTime;
+use crate::sdp::Track;
+use crate::vocabulary::{Phase, Transport};
+
+/// A stream.
+#[derive(Debug, Serialize)]
+pub(super) struct StreamState {
+    pub(super) name: String,
+    pub(super) urls: Urls,
+    pub(super) source: SourceState,
+    /// Frames a second of the first video track, or of the first track where there is no video; `None` without tracks.
+    pub(super) fps: Option<f64>,
+    /// Bits a second of all tracks.
+    pub(super) bit_rate: u64,
+    pub(super) tracks: Vec<TrackState>,
+    pub(super) viewers: ViewerCount,
+    /// `None` while nothing has been sent to anybody who watches.
+    pub(super) latency_ms: Option<Latency>,
+}
+
+/// Where to watch a stream.
+#[derive(Debug, Serialize)]
+pub(super) struct Urls {
+    /// `None` = the RTSP server is off.
+    pub(super) rtsp: Option<String>,
+}
+
+/// What a stream's source does.
+#[derive(Debug, Serialize)]
+pub(super) struct SourceState {
+    pub(super) state: &'static str,
+    /// RFC 3339, as all times.
+    since: String,
+    /// Failed attempts since it last delivered.
+    attempt: u32,
+    /// Seconds.
+    next_try_in: Option<f64>,
+    /// Sessions that delivered.
+    sessions: u64,
+    transport: Option<&'static str>,
+    pub(super) last_failure: Option<FailureState>,
+    /// What it does now and why, in words.
+    pub(super) decision: String,
+}
+
+/// What went wrong last.
+#[derive(Debug, Serialize)]
+pub(super) struct FailureState {
+    class: &'static str,
+    pub(super) message: String,
+    pub(super) at: String,
+}
+
+/// A track.
+#[derive(Debug, Serialize)]
+pub(super) struct TrackState {
+    id: u8,
+    kind: String,
+    codec: &'static str,
+    encoding: Option<String>,
+    payload_type: u8,
+    clock_rate: u32,
+    fps: f64,
+    /// Bits a second.
+    bit_rate: u64,
+    frames: u64,
+    packets: u64,
+    lost: u64,
+    reordered: u64,
+    jitter_ms: f64,
+    /// Seconds between the last two key frames.
+    key_frame_interval: Option<f64>,
+    /// Seconds since the last frame.
+    last_frame_age: Option<f64>,
+    /// From the time a frame bears on the camera's clock to its arrival; negative when the clocks disagree.
+    camera_delay_ms: Option<f64>,
+}
+
+/// Who watches, in numbers.
+#[derive(Debug, Serialize)]
+pub(super) struct ViewerCount {
+    pub(super) count: usize,
+    tcp: usize,
+    udp: usize,
+}
+
+/// From a packet's arrival to its hand-over to the kernel, over the viewers.
+#[derive(Debug, Serialize)]
+pub(super) struct Latency {
+    pub(super) mean: f64,
+    max: f64,
+}
+
+/// A viewer.
+#[derive(Debug, Serialize)]
+pub(super) struct ViewerState {
+    id: u64,
+    peer: String,
+    transport: &'static str,
+    user_agent: Option<String>,
+    since: String,
+    packets: u64,
+    bytes: u64,
+    skipped_frames: u64,
+    latency_ms: f64,
+}
+
+impl StreamState {
+    /// The state at `now`. `rtsp` is the address to watch it at.
+    pub(super) fn new(stream: &Stream, rtsp: Option<String>, now: Instant) -> Self {
+        let status = stream.status().borrow().clone();
+        let elapsed = stream.elapsed(now);
+        let described = status.described.iter().flat_map(|described| &described.description.tracks);
+        let tracks: Vec<_> = described
+            .zip(stream.track_stats())
+            .map(|(track, stats)| TrackState::new(track, &stats, &stream.metrics().track(track.id), elapsed))
+            .collect();
+        let viewers = stream.viewers();
+        let over = |transport| viewers.iter().filter(|viewer| viewer.transport == transport).count();
+        Self {
+            name: stream.name().to_owned(),
+            urls: Urls { rtsp },
+            source: SourceState::new(stream, &status, now),
+            fps: tracks.iter().find(|track| track.kind == "video").or(tracks.first()).map(|track| track.fps),
+            bit_rate: tracks.iter().map(|track| track.bit_rate).sum(),
+            tracks,
+            viewers: ViewerCount {
+                count: viewers.len(),
+                tcp: over(Transport::Tcp),
+                udp: over(Transport::Udp),
+            },
+            latency_ms: Latency::over(
+                viewers.iter().filter(|viewer| viewer.packets() > 0).map(|v| v.latency()),
+            ),
+        }
+    }
+}
+
+impl SourceState {
+    fn new(stream: &Stream, status: &Status, now: Instant) -> Self {
+        let next_try_in = status.next_try.map(|next| next.saturating_duration_since(now));
+        Self {
+            state: status.phase.as_str(),
+            since: time_of(stream, status.since),
+            attempt: status.attempt,
+            next_try_in: next_try_in.map(|wait| rounded(wait.as_secs_f64(), 3)),
+            sessions: status.sessions,
+            transport: status.transport.map(Transport::as_str),
+            last_failure: status.last_failure.as_ref().map(|failure| FailureState {
+                class: failure.class.as_str(),
+                message: failure.message.clone(),
+                at: rfc3339(failure.at.into()),
+            }),
+            decision: decision(status, next_try_in),
+        }
+    }
+}
+
+/// What the source does now, why, and what comes next.
+fn decision(status: &Status, next_try_in: Option<Duration>) -> String {
+    let attempts = match status.attempt {
+        1 => "1 failed attempt".to_owned(),
+        count => format!("{count} failed attempts"),
+    };
+    let reason =
+        status.last_failure.as_ref().map_or(String::new(), |Failure { message, .. }| format!(": {message}"));
+    match status.phase {
+        Phase::Idle => "nobody watches; connects with the first viewer".to_owned(),
+        Phase::Connecting if status.attempt > 0 => format!("connecting after {attempts}{reason}"),
+        Phase::Connecting => "connecting".to_owned(),
+        Phase::Live => match status.transport {
+            Some(transport) => format!("packets arrive over {}", transport.as_str().to_uppercase()),
+            None => "packets arrive".to_owned(),
+        },
+        Phase::Retrying => match next_try_in.filter(|wait| !wait.is_zero()) {
+            Some(wait) => format!("retrying in {:.1} s after {attempts}{reason}", wait.as_secs_f64()),
+            None => format!("retrying now after {attempts}{reason}"),
+        },
+        Phase::Stopped => "switched off: the stream was removed, or the relay is stopping".to_owned(),
+    }
+}
+
+impl TrackState {
+    fn new(track: &Track, stats: &TrackStats, metrics: &TrackMetrics, now: Duration) -> Self {
+        let seconds = |duration: Duration| rounded(duration.as_secs_f64(), 3);
+        Self {
+            id: track.id.0,
+            kind: track.kind.clone(),
+            codec: track.codec.name(),
+            encoding: track.encoding.clone(),
+            payload_type: track.payload_type,
+            clock_rate: track.clock_rate,
+            fps: rounded(stats.rate.per_second(now), 2),
+            bit_rate: stats.bit_rate.per_second(now).round() as u64,
+            frames: metrics.frames.get(),
+            packets: metrics.received_packets.get(),
+            lost: metrics.lost_packets.get(),
+            reordered: metrics.reordered_packets.get(),
+            jitter_ms: rounded(metrics.jitter.get() * 1e3, 3),
+            key_frame_interval: stats.key_frame_interval.map(seconds),
+            last_frame_age: stats.last_frame.map(|last| seconds(now.saturating_sub(last))),
+            camera_delay_ms: stats.camera_delay.map(|nanos| rounded(nanos as f64 / 1e6, 3)),
+        }
+    }
+}
+
+impl Latency {
+    fn over(latencies: impl Iterator<Item = Duration>) -> Option<Self> {
+        let (mut count, mut sum, mut max) = (0u32, 0.0, 0.0f64);
+        for latency in latencies {
+            let latency = latency.as_secs_f64() * 1e3;
+            count += 1;
+            sum += latency;
+            max = max.max(latency);
+        }
+        (count > 0).then(|| Self { mean: rounded(sum / f64::from(count), 3), max: rounded(max, 3) })
+    }
+}
+
+impl ViewerState {
+    pub(super) fn new(stream: &Stream, viewer: &Viewer) -> Self {
+        Self {
+            id: viewer.id,
+            peer: viewer.peer.to_canonical().to_string(),
+            transport: viewer.transport.as_str(),
+            user_agent: viewer.user_agent.clone(),
+            since: time_of(stream, viewer.since),
+            packets: viewer.packets(),
+            bytes: viewer.bytes(),
+            skipped_frames: viewer.skipped(),
+            latency_ms: rounded(viewer.latency().as_secs_f64() * 1e3, 3),
+        }
+    }
+}
+
+fn time_of(stream: &Stream, instant: Instant) -> String {
+    rfc3339(stream.wall(stream.elapsed(instant)))
+}
+
+/// UTC to the millisecond, such as `2026-03-01T12:00:00.250Z`.
+fn rfc3339(time: WallTime) -> String {
+    let time = jiff::Timestamp::from_nanosecond(i128::from(time.0));
+    // 64 bits of nanoseconds end in 2262, the library's times in 9999.
+    time.map_or_else(|_| String::new(), |time| format!("{time:.3}"))
+}
+
+/// Digits that mean nothing are left out.
+fn rounded(value: f64, digits: i32) -> f64 {
+    let scale = 10f64.powi(digits);
+    (value * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::hub::Hub;
+    use crate::metrics::Metrics;
+    use crate::vocabulary::FailureClass;
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        assert_eq!(rfc3339(WallTime(0)), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(WallTime(1_709_210_096_789_654_321)), "2024-02-29T12:34:56.789Z");
+        assert!(rfc3339(WallTime(i64::MIN)).starts_with("1677-"));
+        assert!(rfc3339(WallTime(i64::MAX)).starts_with("2262-"));
+    }
+
+    #[test]
+    fn the_decision_says_what_is_tried_next_and_why() {
+        let hub = Hub::new(Arc::new(Metrics::new()));
+        let mut publisher = hub.add("door");
+        let stream = Arc::clone(publisher.stream());
+        let decision = |now| StreamState::new(&stream, None, now).source.decision;
+        assert_eq!(decision(Instant::now()), "nobody watches; connects with the first viewer");
+        publisher.connecting();
+        assert_eq!(decision(Instant::now()), "connecting");
+        let refused = || "connection refused".to_owned();
+        publisher.failed(FailureClass::Refused, refused(), Duration::from_secs(60));
+        let next = stream.status().borrow().next_try.unwrap();
+        assert_eq!(
+            decision(next - Duration::from_millis(1200)),
+            "retrying in 1.2 s after 1 failed attempt: connection refused"
+        );
+        assert_eq!(decision(next), "retrying now after 1 failed attempt: connection refused");
+        publisher.failed(FailureClass::Refused, refused(), Duration::ZERO);
+        publisher.connecting();
+        assert_eq!(decision(next), "connecting after 2 failed attempts: connection refused");
+        publisher.live(Transport::Udp);
+        assert_eq!(decision(next), "packets arrive over UDP");
+        stream.close();
+        assert_eq!(decision(next), "switched off: the stream was removed, or the relay is stopping");
+    }
+
+    #[test]
+    fn the_latency_of_several_viewers_is_their_mean_and_their_worst() {
+        assert!(Latency::over(std::iter::empty()).is_none());
+        let latency = Latency::over([1, 2, 6].map(Duration::from_millis).into_iter()).unwrap();
+        assert_eq!((latency.mean, latency.max), (3.0, 6.0));
+    }
+}

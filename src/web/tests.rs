@@ -1,0 +1,546 @@
+//! The sidecar as a client sees it: real connections, real answers.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::config::{Problem, Problems};
+use crate::hub::Publisher;
+use crate::jpeg::{Clip, ClipPackets};
+use crate::metrics::Metrics;
+use crate::rtp::{Header, WallTime};
+use crate::sdp::Description;
+use crate::vocabulary::{Disconnect, FailureClass, TrackId, Transport};
+
+/// A running sidecar.
+struct Site {
+    hub: Arc<Hub>,
+    commands: mpsc::Receiver<Command>,
+    draining: CancellationToken,
+    stop: CancellationToken,
+    address: SocketAddr,
+    running: JoinSet<io::Result<()>>,
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let hub = Arc::new(Hub::new(Arc::new(Metrics::new())));
+        let (control, commands) = Control::channel();
+        let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
+        let links = Links { rtsp_port: Some(8554) };
+        let web = Web::new(Arc::clone(&hub), control, links, draining.clone());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut running = JoinSet::new();
+        running.spawn(web.run(listener, stop.clone()));
+        Self { hub, commands, draining, stop, address, running }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "", "").await
+    }
+
+    async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        ask(self.address, method, path, headers, body).await
+    }
+
+    /// A camera of 25 frames a second that has been live for four seconds.
+    fn camera(&self, name: &str) -> Publisher {
+        let mut publisher = self.hub.add(name);
+        publisher.connecting();
+        let clip = Clip::demo();
+        let first = &clip.frames()[0];
+        publisher.begin(Description::jpeg(first.width(), first.height(), 25.0));
+        publisher.live(Transport::Tcp);
+        let start = Instant::now();
+        let mut packets = ClipPackets::new(1400);
+        let mut sequence = 0;
+        for (count, frame) in (0u32..100).zip(clip.frames().iter().cycle()) {
+            // The last ones lie ahead of the clock: frames that arrive just now.
+            let received = start + Duration::from_millis(40) * count;
+            sequence = packets.frame(frame, sequence, count * 3600, 7, |packet, _| {
+                publisher.packet(TrackId(0), packet, received).unwrap();
+            });
+            publisher.flush();
+        }
+        publisher
+    }
+}
+
+async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: relay.lan:8580\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    );
+    ask_raw(address, &request).await
+}
+
+async fn ask_raw(address: SocketAddr, request: &str) -> Answer {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    // A refused body may be cut off.
+    let _ = socket.write_all(request.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    Answer { status: head[9..12].parse().unwrap(), head: head.to_lowercase(), body: body.to_owned() }
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        assert!(self.head.contains("content-type: application/json"), "{}", self.head);
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// The words of an error.
+    fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap().to_owned()
+    }
+}
+
+const ME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+#[tokio::test]
+async fn a_dead_camera_harms_no_health_check_and_draining_only_readiness() {
+    let site = Site::start().await;
+    let mut publisher = site.hub.add("door");
+    publisher.failed(FailureClass::Refused, "connection refused".to_owned(), Duration::from_secs(5));
+    for path in ["/livez", "/readyz", "/healthz"] {
+        assert_eq!(site.get(path).await.status, 200, "{path}");
+    }
+    site.draining.cancel();
+    let ready = site.get("/readyz").await;
+    assert_eq!((ready.status, ready.body.trim()), (503, "draining"));
+    assert_eq!(site.get("/livez").await.status, 200);
+    assert_eq!(site.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn every_answer_tells_browsers_to_keep_to_it() {
+    let site = Site::start().await;
+    for path in ["/", "/page.js", "/metrics", "/livez", "/api/v1/streams", "/nothing"] {
+        let answer = site.get(path).await;
+        for header in [
+            "x-content-type-options: nosniff",
+            "x-frame-options: deny",
+            "referrer-policy: no-referrer",
+            "content-security-policy: default-src 'self'; style-src 'self'; script-src 'self';",
+        ] {
+            assert!(answer.head.contains(header), "{path} lacks {header}:\n{}", answer.head);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_and_what_is_not_possible_is_said_in_json() {
+    let site = Site::start().await;
+    let _publisher = site.hub.add("door");
+    let nothing = site.get("/api/v2/streams").await;
+    assert_eq!((nothing.status, nothing.error().as_str()), (404, "there is nothing at /api/v2/streams"));
+    for path in ["/api/v1/streams/yard", "/api/v1/streams/yard/viewers", "/api/v1/streams/%ff"] {
+        assert_eq!(site.get(path).await.status, 404, "{path}");
+    }
+    assert_eq!(site.get("/api/v1/streams/yard").await.error(), "there is no stream \"yard\"");
+    for (method, path, allow) in [
+        ("POST", "/metrics", "get,head"),
+        ("GET", "/api/v1/viewers/1", "delete"),
+        ("PATCH", "/api/v1/streams/door", "get, head, put, delete"),
+        ("DELETE", "/api/v1/streams/door/viewers", "get, head"),
+        ("GET", "/api/v1/streams/door/reconnect", "post"),
+        ("OPTIONS", "/api/v1/streams", "get,head"),
+    ] {
+        let answer = site.ask(method, path, "", "").await;
+        assert_eq!(answer.status, 405, "{method} {path}");
+        assert!(answer.head.contains(&format!("allow: {allow}\r\n")), "{}", answer.head);
+        assert!(!answer.error().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_live_stream_shows_its_rates_its_tracks_and_its_url() {
+    let site = Site::start().await;
+    let mut publisher = site.camera("site/door");
+    let half_a_second_ago: WallTime = (std::time::SystemTime::now() - Duration::from_millis(500)).into();
+    publisher.sender_report(TrackId(0), half_a_second_ago, 99 * 3600);
+    let stream = site.get("/api/v1/streams/site/door").await.json();
+    assert_eq!(stream["name"], "site/door");
+    assert_eq!(stream["urls"]["rtsp"], "rtsp://relay.lan:8554/site/door");
+    let source = &stream["source"];
+    assert_eq!(source["state"], "live");
+    assert_eq!((&source["attempt"], &source["sessions"]), (&json!(0), &json!(1)));
+    assert_eq!((&source["next_try_in"], &source["last_failure"]), (&Value::Null, &Value::Null));
+    assert_eq!(source["transport"], "tcp");
+    assert_eq!(source["decision"], "packets arrive over TCP");
+    assert!(source["since"].as_str().unwrap().ends_with('Z'));
+    let track = &stream["tracks"][0];
+    assert_eq!((&track["id"], &track["kind"], &track["codec"]), (&json!(0), &json!("video"), &json!("jpeg")));
+    assert_eq!((&track["encoding"], &track["payload_type"]), (&json!("JPEG"), &json!(26)));
+    assert_eq!((&track["clock_rate"], &track["frames"]), (&json!(90000), &json!(100)));
+    assert_eq!((&track["fps"], &stream["fps"]), (&json!(25.0), &json!(25.0)));
+    assert_eq!((&track["lost"], &track["reordered"]), (&json!(0), &json!(0)));
+    assert_eq!((&track["jitter_ms"], &track["last_frame_age"]), (&json!(0.0), &json!(0.0)));
+    assert_eq!(track["key_frame_interval"], Value::Null);
+    let clip = Clip::demo();
+    let bytes: usize = clip.frames().iter().cycle().take(100).map(|frame| frame.data().len()).sum();
+    let rate = track["bit_rate"].as_f64().unwrap();
+    assert!((rate / (bytes as f64 * 8.0 / 4.0) - 1.0).abs() < 0.3, "{rate} of {bytes} bytes in 4 s");
+    assert_eq!(stream["bit_rate"], track["bit_rate"]);
+    assert_eq!(stream["viewers"], json!({"count": 0, "tcp": 0, "udp": 0}));
+    assert_eq!(stream["latency_ms"], Value::Null);
+    let all = site.get("/api/v1/streams").await.json();
+    assert_eq!(all["streams"].as_array().unwrap().len(), 1);
+    assert_eq!(all["streams"][0]["name"], "site/door");
+}
+
+#[tokio::test]
+async fn a_source_that_retries_says_when_and_why() {
+    let site = Site::start().await;
+    let mut publisher = site.hub.add("door");
+    for _ in 0..3 {
+        publisher.connecting();
+        publisher.failed(FailureClass::Refused, "connection refused".to_owned(), Duration::from_secs(60));
+    }
+    let source = &site.get("/api/v1/streams/door").await.json()["source"];
+    assert_eq!((&source["state"], &source["attempt"]), (&json!("retrying"), &json!(3)));
+    let wait = source["next_try_in"].as_f64().unwrap();
+    assert!(wait > 50.0 && wait <= 60.0);
+    assert_eq!(source["last_failure"]["class"], "refused");
+    assert_eq!(source["last_failure"]["message"], "connection refused");
+    assert!(source["last_failure"]["at"].as_str().unwrap().starts_with("20"));
+    let decision = source["decision"].as_str().unwrap();
+    assert!(decision.starts_with("retrying in "), "{decision}");
+    assert!(decision.ends_with(" s after 3 failed attempts: connection refused"), "{decision}");
+}
+
+#[tokio::test]
+async fn viewers_are_listed_and_can_be_disconnected() {
+    let site = Site::start().await;
+    let publisher = site.hub.add("door");
+    let seat = publisher.stream().join(ME, Transport::Udp, Some("mpv".to_owned()));
+    seat.sent(10, 14_000, Instant::now() - Duration::from_millis(4));
+    seat.skipped(crate::vocabulary::Skip::Lagged, 3);
+    let _other = publisher.stream().join(ME, Transport::Tcp, None);
+    let viewers = site.get("/api/v1/streams/door/viewers").await.json();
+    let viewer = &viewers["viewers"][0];
+    assert_eq!((&viewer["peer"], &viewer["transport"]), (&json!("127.0.0.1"), &json!("udp")));
+    assert_eq!((&viewer["packets"], &viewer["bytes"]), (&json!(10), &json!(14_000)));
+    assert_eq!((&viewer["user_agent"], &viewer["skipped_frames"]), (&json!("mpv"), &json!(3)));
+    let latency = viewer["latency_ms"].as_f64().unwrap();
+    assert!((4.0..1000.0).contains(&latency));
+    let stream = site.get("/api/v1/streams/door").await.json();
+    assert_eq!(stream["viewers"], json!({"count": 2, "tcp": 1, "udp": 1}));
+    assert_eq!(stream["latency_ms"]["mean"], latency, "who got nothing yet has no latency");
+    assert_eq!(stream["latency_ms"]["max"], latency);
+
+    let gone = site.ask("DELETE", &format!("/api/v1/viewers/{}", viewer["id"]), "", "").await;
+    assert_eq!((gone.status, gone.body.as_str()), (204, ""));
+    let reason = time::timeout(Duration::from_secs(5), seat.kicked()).await.unwrap();
+    assert_eq!(reason, Disconnect::Kicked);
+    for id in ["999999999", "abc", "-1", "%ff"] {
+        assert_eq!(site.ask("DELETE", &format!("/api/v1/viewers/{id}"), "", "").await.status, 404, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_can_be_told_to_connect_anew() {
+    let site = Site::start().await;
+    let publisher = site.hub.add("door");
+    let asked = time::timeout(Duration::from_secs(5), publisher.stream().reconnect_requested());
+    let (asked, answer) = tokio::join!(asked, site.ask("POST", "/api/v1/streams/door/reconnect", "", ""));
+    asked.unwrap();
+    assert_eq!((answer.status, answer.json()), (202, json!({"name": "door"})));
+    assert_eq!(site.ask("POST", "/api/v1/streams/yard/reconnect", "", "").await.status, 404);
+}
+
+/// Asks for a stream while the app answers `result`; gives what the app was asked for as well.
+async fn put(
+    site: &mut Site,
+    path: &str,
+    body: &str,
+    result: Result<Change, Problems>,
+) -> (Answer, String, Value) {
+    let address = site.address;
+    let app = async {
+        match site.commands.recv().await.unwrap() {
+            Command::Put { name, stream, reply } => {
+                reply.send(result).unwrap();
+                (name.to_string(), stream)
+            }
+            Command::Delete { .. } => panic!("nothing was to be removed"),
+        }
+    };
+    let (answer, (name, stream)) = tokio::join!(ask(address, "PUT", path, "", body), app);
+    (answer, name, stream)
+}
+
+#[tokio::test]
+async fn a_stream_that_is_put_goes_to_the_app() {
+    let mut site = Site::start().await;
+    for (change, status, word) in [
+        (Change::Created, 201, "created"),
+        (Change::Replaced, 200, "replaced"),
+        (Change::Unchanged, 200, "unchanged"),
+    ] {
+        let body = r#"{"source": "rtsp://10.0.0.7/main", "on_demand": true}"#;
+        let (answer, name, stream) = put(&mut site, "/api/v1/streams/site/door", body, Ok(change)).await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.json(), json!({"name": "site/door", "change": word}));
+        assert_eq!(name, "site/door");
+        assert_eq!(stream, json!({"source": "rtsp://10.0.0.7/main", "on_demand": true}));
+    }
+    let (answer, _, stream) =
+        put(&mut site, "/api/v1/streams/door", "\"rtsp://10.0.0.7/\"", Ok(Change::Created)).await;
+    assert_eq!((answer.status, stream), (201, json!("rtsp://10.0.0.7/")));
+    let problems = Problems(vec![Problem { key: "transport".to_owned(), message: "is wrong".to_owned() }]);
+    let (answer, ..) = put(&mut site, "/api/v1/streams/door", "{}", Err(problems)).await;
+    assert_eq!(answer.status, 400);
+    assert!(!answer.error().is_empty());
+    assert_eq!(answer.json()["problems"], json!([{"key": "transport", "message": "is wrong"}]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_stream_never_reaches_the_app() {
+    let mut site = Site::start().await;
+    let big = format!("\"{}\"", "x".repeat(64 * 1024));
+    for (path, body, status, says) in [
+        ("door", r#"{"file": "/etc/passwd"}"#, 400, "only be named in the configuration file"),
+        (
+            "door",
+            r#"{"source": "rtsp://cam/", "file": null}"#,
+            400,
+            "only be named in the configuration file",
+        ),
+        ("front%20door", "\"rtsp://cam/\"", 400, "cannot be part of a stream's name"),
+        ("door//a", "\"rtsp://cam/\"", 400, "nor has two in a row"),
+        ("door", "{", 400, "the body is not JSON"),
+        ("door", "", 400, "the body is not JSON"),
+        ("door", &big, 413, "length limit"),
+    ] {
+        let answer = site.ask("PUT", &format!("/api/v1/streams/{path}"), "", body).await;
+        assert_eq!(answer.status, status, "{path} {body:.40}");
+        answer.error();
+        assert!(answer.body.contains(says), "{}", answer.body);
+    }
+    assert!(site.commands.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_stream_can_be_removed() {
+    let mut site = Site::start().await;
+    let address = site.address;
+    for (there, status) in [(true, 204), (false, 404)] {
+        let app = async {
+            match site.commands.recv().await.unwrap() {
+                Command::Delete { name, reply } => {
+                    assert_eq!(name.as_str(), "a/viewers");
+                    reply.send(there).unwrap();
+                }
+                Command::Put { .. } => panic!("nothing was to be added"),
+            }
+        };
+        let (answer, ()) = tokio::join!(ask(address, "DELETE", "/api/v1/streams/a%2Fviewers", "", ""), app);
+        assert_eq!(answer.status, status);
+    }
+    assert_eq!(site.ask("DELETE", "/api/v1/streams/no%20name", "", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn without_an_app_streams_stay_as_they_are() {
+    let mut site = Site::start().await;
+    site.commands.close();
+    let put = site.ask("PUT", "/api/v1/streams/door", "", "\"rtsp://cam/\"").await;
+    let delete = site.ask("DELETE", "/api/v1/streams/door", "", "").await;
+    assert_eq!((put.status, delete.status), (503, 503));
+    assert!(put.error().contains("stopping"));
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_changes_nothing() {
+    let mut site = Site::start().await;
+    let publisher = site.hub.add("door");
+    let seat = publisher.stream().join(ME, Transport::Tcp, None);
+    let viewer = format!("/api/v1/viewers/{}", seat.viewer().id);
+    for header in ["Origin: http://evil.example\r\n", "Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
+        for (method, path) in [
+            ("DELETE", viewer.as_str()),
+            ("POST", "/api/v1/streams/door/reconnect"),
+            ("PUT", "/api/v1/streams/door"),
+            ("DELETE", "/api/v1/streams/door"),
+        ] {
+            let answer = site.ask(method, path, header, "\"rtsp://cam/\"").await;
+            assert_eq!(answer.status, 403, "{method} {path} {header}");
+            assert!(!answer.error().is_empty());
+        }
+        assert_eq!(site.ask("GET", "/api/v1/streams", header, "").await.status, 200);
+    }
+    assert!(site.commands.try_recv().is_err());
+    assert!(time::timeout(Duration::from_millis(1), seat.kicked()).await.is_err());
+    let own = site.ask("DELETE", &viewer, "Origin: http://relay.lan:8580\r\n", "").await;
+    assert_eq!(own.status, 204);
+}
+
+#[tokio::test]
+async fn metrics_have_what_is_only_known_when_somebody_looks() {
+    let site = Site::start().await;
+    let _publisher = site.camera("door");
+    let answer = site.get("/metrics").await;
+    assert!(answer.head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"));
+    let line = |page: &str, series: &str| {
+        let line = page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<f64>().ok());
+        line.unwrap_or_else(|| panic!("{series} is missing in\n{page}"))
+    };
+    assert_eq!(line(&answer.body, "fanlight_source_fps{stream=\"door\",track=\"0\"}"), 25.0);
+    assert!(line(&answer.body, "process_open_fds") > 3.0);
+    assert!(line(&answer.body, "process_resident_memory_bytes") > 1e6);
+    let start = line(&answer.body, "process_start_time_seconds");
+    assert!((start - WallTime::from(std::time::SystemTime::now()).as_secs_f64()).abs() < 3600.0);
+
+    // Nobody publishes, and yet the outage grows from one look to the next; it began with the last packet.
+    let mut publisher = site.hub.add("yard");
+    publisher.begin(Description::jpeg(640, 480, 25.0));
+    publisher.live(Transport::Tcp);
+    let last = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
+    let header =
+        Header { marker: true, payload_type: 26, sequence: 1, timestamp: 2, ssrc: 3, payload: 12..12 };
+    publisher.packet(TrackId(0), &header.write(), last).unwrap();
+    publisher.failed(FailureClass::Stall, "no packet".to_owned(), Duration::ZERO);
+    let outage = "fanlight_source_outage_seconds_total{stream=\"yard\"}";
+    let first = line(&site.get("/metrics").await.body, outage);
+    assert!((10.0..20.0).contains(&first), "{first}");
+    let second = line(&site.get("/metrics").await.body, outage);
+    assert!(second > first && second < last.elapsed().as_secs_f64(), "{first} {second}");
+
+    // The stream gets other tracks, or none: the old rate does not stay.
+    let _replacing = site.hub.add("door");
+    let page = site.get("/metrics").await.body;
+    assert_eq!(line(&page, "fanlight_source_fps{stream=\"door\",track=\"0\"}"), 0.0);
+}
+
+#[tokio::test]
+async fn the_page_shows_the_streams_before_its_script_runs() {
+    let site = Site::start().await;
+    let empty = site.get("/").await.body;
+    assert!(empty.contains("<p id=\"empty\" >"), "{empty}");
+    let _publisher = site.camera("door");
+    let page = site.get("/").await;
+    assert!(page.head.contains("content-type: text/html; charset=utf-8"));
+    for part in [
+        "rtsp://relay.lan:8554/door",
+        "<span class=\"state live\" data-cell=\"state\">live</span>",
+        "packets arrive over TCP",
+        ">25.0</td>",
+        " Mbit/s</td>",
+        "1 stream: 1 live",
+        "<p id=\"empty\" hidden>",
+    ] {
+        assert!(page.body.contains(part), "{part} is missing in\n{}", page.body);
+    }
+    assert!(!page.body.contains("{{"), "everything is filled in");
+    for (path, kind) in [
+        ("/page.css", "text/css; charset=utf-8"),
+        ("/page.js", "text/javascript; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
+    ] {
+        assert!(page.body.contains(&format!("=\"{}\"", &path[1..])), "{path}");
+        let asset = site.get(path).await;
+        assert_eq!(asset.status, 200);
+        assert!(asset.head.contains(&format!("content-type: {kind}\r\n")), "{}", asset.head);
+    }
+}
+
+#[tokio::test]
+async fn the_description_names_exactly_what_there_is() {
+    let mut site = Site::start().await;
+    site.commands.close();
+    let _publisher = site.hub.add("door");
+    let document = site.get("/api/v1/openapi.json").await.json();
+    let described = document["paths"].as_object().unwrap();
+    // What is described exists, with these methods and no others.
+    for (path, operations) in described {
+        let concrete = path.replace("{name}", "door").replace("{id}", "1");
+        for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {
+            let answer = site.ask(method, &concrete, "", "").await;
+            let exists = answer.status != 405 && !answer.body.contains("there is nothing at");
+            let is_described = operations.get(method.to_lowercase()).is_some();
+            assert_eq!(exists, is_described, "{method} {path} gave {}", answer.status);
+            if is_described {
+                let status = answer.status.to_string();
+                assert!(
+                    operations[method.to_lowercase()]["responses"].get(&status).is_some(),
+                    "{method} {path}: {status} is not described"
+                );
+            }
+        }
+    }
+    // What exists is described, but for the files of the page.
+    let files = ["/page.css", "/page.js", "/icon.svg"];
+    let mut paths: Vec<_> = routes().iter().map(|(path, _)| path.replace("{*path}", "{name}")).collect();
+    paths.extend(api::PARTS.map(|(suffix, _)| format!("/api/v1/streams/{{name}}{suffix}")));
+    for path in paths.iter().filter(|path| !files.contains(&path.as_str())) {
+        assert!(described.contains_key(path), "{path} is not described");
+    }
+}
+
+#[tokio::test]
+async fn the_fields_of_the_description_are_those_of_the_answers() {
+    let site = Site::start().await;
+    let publisher = site.camera("door");
+    let _seat = publisher.stream().join(ME, Transport::Tcp, None);
+    let schemas = site.get("/api/v1/openapi.json").await.json()["components"]["schemas"].take();
+    let stream = site.get("/api/v1/streams/door").await.json();
+    let viewers = site.get("/api/v1/streams/door/viewers").await.json();
+    for (schema, shown) in [
+        ("Stream", &stream),
+        ("Source", &stream["source"]),
+        ("Track", &stream["tracks"][0]),
+        ("Viewer", &viewers["viewers"][0]),
+    ] {
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&schemas[schema]["properties"]), keys(shown), "{schema}");
+    }
+    let listed = |value: &Value| value["enum"].as_array().unwrap().clone();
+    let phases = crate::vocabulary::Phase::ALL.iter().map(|phase| json!(phase.as_str()));
+    assert_eq!(listed(&schemas["Source"]["properties"]["state"]), phases.collect::<Vec<_>>());
+    let classes = FailureClass::ALL.iter().map(|class| json!(class.as_str()));
+    let failure = &schemas["Source"]["properties"]["last_failure"]["oneOf"][0]["properties"];
+    assert_eq!(listed(&failure["class"]), classes.collect::<Vec<_>>());
+}
+
+// The clock is stopped and jumps whenever everybody waits.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_ends_its_request() {
+    let mut site = Site::start().await;
+    let request =
+        "PUT /api/v1/streams/door HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n\"rt";
+    let answer = time::timeout(Duration::from_secs(600), ask_raw(site.address, request)).await.unwrap();
+    assert_eq!(answer.status, 408);
+    assert_eq!(answer.error(), "the request was not complete within 15 s");
+    assert!(site.commands.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_client_that_says_nothing() {
+    let mut site = Site::start().await;
+    let mut slow = TcpStream::connect(site.address).await.unwrap();
+    slow.write_all(b"GET / HT").await.unwrap();
+    assert_eq!(site.get("/livez").await.status, 200);
+    site.stop.cancel();
+    let ended = time::timeout(Duration::from_secs(10), site.running.join_next()).await.unwrap();
+    ended.unwrap().unwrap().unwrap();
+    assert!(TcpStream::connect(site.address).await.is_err(), "nobody listens any more");
+}
