@@ -41,7 +41,9 @@ async fn the_only_track_need_not_be_named() {
 async fn a_track_may_be_set_up_again() {
     let (_camera, relay) = scene().await;
     let mut viewer = described(&relay).await;
-    viewer.setup_tcp(0).await.ok();
+    for _ in 0..2 {
+        assert_eq!(viewer.setup_tcp(0).await.ok().transport("interleaved"), Some("0-1"));
+    }
     let answer = viewer.setup(0, "RTP/AVP/TCP;unicast;interleaved=4-5").await.ok();
     assert_eq!(answer.transport("interleaved"), Some("4-5"));
     // The first channels are free again.
