@@ -20,7 +20,7 @@ async fn relay(camera: &Camera, write_timeout: Duration) -> Relay {
         .await;
     camera.playing().await;
     camera.frame().await;
-    relay.live("cam").await;
+    relay.published("cam", 1).await;
     relay
 }
 
