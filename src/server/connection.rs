@@ -87,7 +87,7 @@ enum Woken {
 impl Connection {
     async fn run(&mut self, socket: &TcpStream, stop: &CancellationToken) -> io::Result<Disconnect> {
         let mut stopped = pin!(stop.cancelled());
-        let mut timer = pin!(time::sleep(self.shared.settings.request_timeout));
+        let mut timer = pin!(time::sleep(self.shared.settings.request_timeout.min(TICK)));
         loop {
             self.answer_requests(socket).await?;
             if let (Some(reason), true) = (self.closing, self.outbox.is_empty()) {
