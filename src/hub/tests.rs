@@ -218,6 +218,21 @@ async fn a_description_does_not_wait_for_ever_for_parameter_sets_that_never_come
     assert!(!described.complete && asked.elapsed() >= Duration::from_millis(1900));
 }
 
+#[tokio::test]
+async fn during_an_outage_what_was_known_before_is_described() {
+    let mut source = Source::live();
+    let stream = source.stream();
+    assert!(stream.described().now_or_never().is_none(), "the parameter sets may still come");
+    source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(1));
+    let described = stream.described().now_or_never().flatten().unwrap();
+    assert_eq!((described.complete, described.description.tracks.len()), (false, 2));
+    let hub = Hub::new(Arc::new(Metrics::new()));
+    let mut never_live = hub.add("yard");
+    never_live.connecting();
+    never_live.failed(FailureClass::Refused, "refused".into(), Duration::from_secs(1));
+    assert!(never_live.stream().described().now_or_never().is_none());
+}
+
 #[test]
 fn after_ten_seconds_without_a_key_frame_a_viewer_may_start_with_any_frame() {
     let mut source = Source::live();

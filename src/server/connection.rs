@@ -99,7 +99,7 @@ enum Woken {
 impl Connection {
     async fn run(&mut self, socket: &TcpStream, stop: &CancellationToken) -> io::Result<Disconnect> {
         let mut stopped = pin!(stop.cancelled());
-        let mut timer = pin!(time::sleep(self.shared.settings.request_timeout));
+        let mut timer = pin!(time::sleep(self.shared.settings.request_timeout.min(TICK)));
         loop {
             // A request may wait for a source; the end does not wait for it.
             tokio::select! {

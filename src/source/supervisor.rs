@@ -124,11 +124,15 @@ impl Supervisor {
             tracing::debug!(reason = error.class.as_str(), retry_in = ?delay, "{error}");
         }
         publisher.failed(error.class, error.message, delay);
-        let waited = async { tokio::join!(time::sleep(delay), self.torn_down()) };
+        let rested = async {
+            tokio::select! {
+                () = time::sleep(delay) => {}
+                () = stream.reconnect_requested() => {}
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = stream.reconnect_requested() => {}
-            _ = waited => {}
+            _ = async { tokio::join!(rested, self.torn_down()) } => {}
         }
     }
 
