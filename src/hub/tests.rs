@@ -45,7 +45,7 @@ impl Source {
         let mut publisher = hub.add("door");
         publisher.connecting();
         publisher.begin(description(H264_AND_SOUND));
-        publisher.live(Transport::Tcp);
+        publisher.live(Some(Transport::Tcp));
         Self { hub, publisher, started: Instant::now(), ssrc: 7, sequence: 65_530 }
     }
 
@@ -79,7 +79,7 @@ impl Source {
         self.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(1));
         self.publisher.connecting();
         self.publisher.begin(description(media));
-        self.publisher.live(Transport::Tcp);
+        self.publisher.live(Some(Transport::Tcp));
         (self.ssrc, self.sequence) = (99, 1000);
     }
 
@@ -346,7 +346,7 @@ fn the_state_tells_of_attempts_failures_and_sessions() {
     std::thread::sleep(Duration::from_millis(20)); // an outage that can be measured
     source.publisher.connecting();
     source.publisher.begin(description(H264_AND_SOUND));
-    source.publisher.live(Transport::Udp);
+    source.publisher.live(Some(Transport::Udp));
     assert_eq!((status.borrow().attempt, status.borrow().sessions), (0, 2));
     assert_eq!(source.metric("fanlight_source_connects_total{stream=\"door\"}"), 2.0);
     assert_eq!(source.metric("fanlight_source_reconnects_total{stream=\"door\"}"), 1.0);
@@ -370,7 +370,7 @@ async fn a_stream_that_is_removed_ends_for_everybody_and_for_good() {
     source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::ZERO);
     source.publisher.connecting();
     source.publisher.begin(description(H265));
-    source.publisher.live(Transport::Tcp);
+    source.publisher.live(Some(Transport::Tcp));
     source.publisher.idle();
     assert!(stream.is_closed());
     assert!(!source.hub.metrics().render().unwrap().contains("door"));
@@ -386,7 +386,7 @@ fn a_stream_of_the_same_name_takes_the_place_of_the_old_one() {
     let found = source.hub.find("door").unwrap();
     assert!(Arc::ptr_eq(&found, new.stream()) && source.hub.streams().len() == 1);
     new.connecting();
-    source.publisher.live(Transport::Tcp);
+    source.publisher.live(Some(Transport::Tcp));
     assert_eq!(source.metric("fanlight_source_state{state=\"connecting\",stream=\"door\"}"), 1.0);
     assert_eq!(source.metric("fanlight_source_state{state=\"stopped\",stream=\"door\"}"), 0.0);
 }

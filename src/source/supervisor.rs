@@ -211,7 +211,7 @@ impl Supervisor {
                                 self.metrics.source_connect_seconds.observe(started.elapsed().as_secs_f64());
                                 tracing::info!(source = %camera, transport = transport.as_str(), "live");
                                 publisher.begin(description);
-                                publisher.live(transport);
+                                publisher.live(Some(transport));
                             }
                             last_packet = Some(Instant::now());
                             publish(&session, event, publisher);

@@ -67,7 +67,7 @@ impl Site {
         let clip = Clip::demo();
         let first = &clip.frames()[0];
         publisher.begin(Description::jpeg(first.width(), first.height(), 25.0));
-        publisher.live(Transport::Tcp);
+        publisher.live(Some(Transport::Tcp));
         let start = Instant::now();
         let mut packets = ClipPackets::new(1400);
         let mut sequence = 0;
@@ -191,7 +191,7 @@ async fn metrics_have_what_is_only_known_when_somebody_looks() {
     // Nobody publishes, and yet the outage grows from one look to the next; it began with the last packet.
     let mut publisher = site.hub.add("yard");
     publisher.begin(Description::jpeg(640, 480, 25.0));
-    publisher.live(Transport::Tcp);
+    publisher.live(Some(Transport::Tcp));
     let last = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
     let header =
         Header { marker: true, payload_type: 26, sequence: 1, timestamp: 2, ssrc: 3, payload: 12..12 };
