@@ -300,6 +300,9 @@ impl Connection {
     /// The end: goodbyes to those who play, the reason counted, and a moment to write what waits and to close in order.
     async fn farewell(mut self, socket: &TcpStream, reason: Disconnect) {
         let deadline = time::Instant::now() + FAREWELL;
+        for session in &self.udp {
+            session.orphan();
+        }
         if reason == Disconnect::Shutdown {
             while !self.sessions.is_empty() {
                 if self.dismiss(socket, 0, reason).is_err() {
