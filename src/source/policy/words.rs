@@ -13,7 +13,7 @@ pub(super) fn spoken(span: Duration) -> String {
         _ if millis < 950 => format!("{millis} ms"),
         _ if millis < 9950 => {
             let tenths = (millis + 50) / 100;
-            if tenths % 10 == 0 {
+            if tenths.is_multiple_of(10) {
                 format!("{} s", tenths / 10)
             } else {
                 format!("{}.{} s", tenths / 10, tenths % 10)
