@@ -7,13 +7,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Stream as Settings, StreamName};
 use crate::hub::Hub;
-use crate::source;
+use crate::source::{self, Sources};
 use crate::workers::Workers;
 
 /// The sources of all streams.
 pub(super) struct Streams {
     hub: Arc<Hub>,
     workers: Workers,
+    sources: Sources,
     running: BTreeMap<StreamName, Running>,
 }
 
@@ -24,7 +25,8 @@ struct Running {
 
 impl Streams {
     pub(super) fn new(hub: Arc<Hub>, workers: Workers) -> Self {
-        Self { hub, workers, running: BTreeMap::new() }
+        let sources = Sources::new(Arc::clone(hub.metrics()));
+        Self { hub, workers, sources, running: BTreeMap::new() }
     }
 
     /// Goes over from one configuration to the next: what is the same in both is not touched, nor are streams that were
@@ -56,10 +58,10 @@ impl Streams {
             None => Put::Created,
         };
         let publisher = self.hub.add(name.as_str());
-        let (stop, metrics) = (CancellationToken::new(), Arc::clone(self.hub.metrics()));
+        let (stop, sources) = (CancellationToken::new(), self.sources.clone());
         self.running.insert(name.clone(), Running { settings: settings.clone(), stop: stop.clone() });
         let settings = settings.clone();
-        self.workers.spawn("source", move || source::run(publisher, settings, metrics, stop));
+        self.workers.spawn("source", move || source::run(publisher, settings, sources, stop));
         put
     }
 

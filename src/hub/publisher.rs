@@ -147,6 +147,7 @@ impl Publisher {
             status.attempt = 0;
             status.sessions += 1;
             status.transport = transport;
+            status.decision = None;
             if status.sessions > 1 {
                 metrics.reconnects.inc();
             }
@@ -154,7 +155,8 @@ impl Publisher {
     }
 
     /// The session or the attempt failed; the next attempt comes after `delay`.
-    pub fn failed(&mut self, class: FailureClass, message: String, delay: Duration) {
+    /// `why` says in words what was decided.
+    pub fn failed(&mut self, class: FailureClass, message: String, delay: Duration, why: String) {
         self.flush();
         if self.stream.is_closed() {
             return;
@@ -169,6 +171,7 @@ impl Publisher {
             status.attempt += 1;
             status.next_try = Some(Instant::now() + delay);
             status.last_failure = Some(Failure { class, message, at: SystemTime::now() });
+            status.decision = Some(why);
             metrics.retry_attempt.set(i64::from(status.attempt));
         });
     }
@@ -177,9 +180,14 @@ impl Publisher {
     ///
     /// # Errors
     /// What is no RTP packet, or of no track, is left out.
-    pub fn packet(&mut self, track: TrackId, packet: &[u8], received: Instant) -> Result<(), HeaderError> {
+    pub fn packet(
+        &mut self,
+        track: TrackId,
+        packet: &[u8],
+        received: Instant,
+    ) -> Result<PacketKind, HeaderError> {
         let header = Header::parse(packet)?;
-        let Some(state) = self.tracks.get_mut(track.index()) else { return Ok(()) };
+        let Some(state) = self.tracks.get_mut(track.index()) else { return Ok(PacketKind::default()) };
         self.last_packet = Some(received);
         let arrival = self.stream.elapsed(received);
         let gathered = &mut state.gathered;
@@ -188,7 +196,7 @@ impl Publisher {
         gathered.arrival = arrival;
         let Some(place) = state.timeline.place(header.ssrc, header.sequence, header.timestamp, arrival)
         else {
-            return Ok(()); // a repetition
+            return Ok(PacketKind::default()); // a repetition
         };
         gathered.lost += place.lost;
         gathered.reordered += u64::from(place.reordered);
@@ -212,7 +220,7 @@ impl Publisher {
         if self.builder.is_full() {
             self.flush();
         }
-        Ok(())
+        Ok(kind)
     }
 
     /// Takes what the camera says of its clock in a sender report: `ntp` is the camera's time of `timestamp`.

@@ -18,6 +18,8 @@ pub struct Status {
     pub attempt: u32,
     /// When it tries again, while it waits for that.
     pub next_try: Option<Instant>,
+    /// What was decided after the last failure, and why, in words; until the source delivers again.
+    pub decision: Option<String>,
     /// What went wrong last.
     pub last_failure: Option<Failure>,
     /// Sessions that delivered, since the start.
@@ -59,6 +61,7 @@ impl Status {
             since: Instant::now(),
             attempt: 0,
             next_try: None,
+            decision: None,
             last_failure: None,
             sessions: 0,
             transport: None,

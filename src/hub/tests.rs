@@ -76,7 +76,7 @@ impl Source {
 
     /// The session ends, and another one of these tracks begins.
     fn reconnect(&mut self, media: &str) {
-        self.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(1));
+        self.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(1), String::new());
         self.publisher.connecting();
         self.publisher.begin(description(media));
         self.publisher.live(Some(Transport::Tcp));
@@ -223,13 +223,13 @@ async fn during_an_outage_what_was_known_before_is_described() {
     let mut source = Source::live();
     let stream = source.stream();
     assert!(stream.described().now_or_never().is_none(), "the parameter sets may still come");
-    source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(1));
+    source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(1), String::new());
     let described = stream.described().now_or_never().flatten().unwrap();
     assert_eq!((described.complete, described.description.tracks.len()), (false, 2));
     let hub = Hub::new(Arc::new(Metrics::new()));
     let mut never_live = hub.add("yard");
     never_live.connecting();
-    never_live.failed(FailureClass::Refused, "refused".into(), Duration::from_secs(1));
+    never_live.failed(FailureClass::Refused, "refused".into(), Duration::from_secs(1), String::new());
     assert!(never_live.stream().described().now_or_never().is_none());
 }
 
@@ -332,7 +332,12 @@ fn the_state_tells_of_attempts_failures_and_sessions() {
     assert_eq!(status.borrow().transport, Some(Transport::Tcp));
     assert!(status.borrow().live_since().is_some() && status.borrow().next_try.is_none());
     for attempt in 1..=2 {
-        source.publisher.failed(FailureClass::Refused, "refused".into(), Duration::from_secs(3));
+        source.publisher.failed(
+            FailureClass::Refused,
+            "refused".into(),
+            Duration::from_secs(3),
+            String::new(),
+        );
         let status = status.borrow().clone();
         assert_eq!((status.phase, status.attempt), (Phase::Retrying, attempt));
         assert!(status.next_try.is_some() && status.transport.is_none() && status.live_since().is_none());
@@ -367,7 +372,7 @@ async fn a_stream_that_is_removed_ends_for_everybody_and_for_good() {
     assert_eq!(seat.kicked().await, Disconnect::StreamChanged);
     assert!(stream.described().await.is_none());
     // The source notices a moment later.
-    source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::ZERO);
+    source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::ZERO, String::new());
     source.publisher.connecting();
     source.publisher.begin(description(H265));
     source.publisher.live(Some(Transport::Tcp));

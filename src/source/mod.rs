@@ -7,9 +7,8 @@ mod camera;
 mod error;
 mod file;
 pub mod policy;
-mod retry;
 mod supervisor;
 
 pub use error::{Error, Step};
 pub use file::load;
-pub use supervisor::run;
+pub use supervisor::{Sources, run};

@@ -3,37 +3,74 @@
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use retina::client::SessionGroup;
-use tokio::time::{self, MissedTickBehavior};
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::camera::{self, Described, Event};
 use super::error::Error;
-use super::retry::Backoff;
+use super::policy::{
+    Choice, FailBack, Governor, History, Limits, Liveness, Nature, Patience, Spacing, Verdict,
+};
 use crate::config::{CameraUrl, Source, Stream as Settings, UpstreamTransport};
 use crate::hub::{Publisher, Stream};
 use crate::metrics::Metrics;
+use crate::sdp::Description;
 use crate::vocabulary::{FailureClass, Transport};
 use crate::workers::panic_message;
 
+/// What the sources of a process share.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    metrics: Arc<Metrics>,
+    /// Locked once an attempt.
+    governor: Arc<Mutex<Governor>>,
+}
+
+impl Sources {
+    /// No source yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, governor: Arc::new(Mutex::new(Governor::new(Spacing::default(), Instant::now()))) }
+    }
+
+    /// How long an attempt at this host has to wait for its turn among all the others.
+    fn turn(&self, host: &str) -> Duration {
+        let mut governor = self.governor.lock().unwrap_or_else(PoisonError::into_inner);
+        governor.admit(host, Instant::now(), rand::random())
+    }
+}
+
 /// Runs the source of one stream until `stop`: connects (for an on-demand stream when somebody wants it), publishes,
 /// and tries again after every failure.
-pub async fn run(publisher: Publisher, settings: Settings, metrics: Arc<Metrics>, stop: CancellationToken) {
+pub async fn run(publisher: Publisher, settings: Settings, sources: Sources, stop: CancellationToken) {
     let span = tracing::info_span!("source", stream = publisher.stream().name());
     let name = publisher.stream().name().to_owned();
+    let count = match &settings.source {
+        Source::Cameras(cameras) => cameras.len(),
+        Source::File { .. } => 1,
+    };
+    let limits = Limits {
+        retry_min: settings.retry_min,
+        retry_max: settings.retry_max,
+        unreachable_max: 2 * settings.retry_max,
+        refusal_max: 6 * settings.retry_max,
+        ..Limits::default()
+    };
     let supervisor = Supervisor {
-        backoff: Backoff::new(settings.retry_min, settings.retry_max),
         settings,
-        metrics,
+        sources,
+        histories: vec![History::new(limits); count],
+        choice: Choice::new(count, FailBack::default()),
+        camera: 0,
+        liveness: None,
         group: Arc::new(SessionGroup::default().named(name.clone())),
         name,
-        camera: 0,
         udp_is_dead: false,
     };
     supervisor.run(publisher, stop).instrument(span).await;
@@ -43,14 +80,25 @@ struct Supervisor {
     /// Of the stream.
     name: String,
     settings: Settings,
-    metrics: Arc<Metrics>,
-    backoff: Backoff,
-    /// The library's record of sessions whose TEARDOWN is under way.
-    group: Arc<SessionGroup>,
+    sources: Sources,
+    /// What each of the cameras has done so far.
+    histories: Vec<History>,
+    choice: Choice,
     /// Which of the cameras is next.
     camera: usize,
+    /// The rhythm of the tracks, kept from one session to the next of the same camera.
+    liveness: Option<Rhythm>,
+    /// The library's record of sessions whose TEARDOWN is under way.
+    group: Arc<SessionGroup>,
     /// No packet came over UDP: with `transport: auto`, TCP from now on.
     udp_is_dead: bool,
+}
+
+/// What is known of how a camera's pictures come.
+struct Rhythm {
+    camera: usize,
+    tracks: Vec<Nature>,
+    liveness: Liveness,
 }
 
 /// Why a session, or the wait for the next one, ended.
@@ -107,23 +155,26 @@ impl Supervisor {
         stop: &CancellationToken,
     ) {
         let stream = Arc::clone(publisher.stream());
-        if delivered {
-            self.backoff.reset();
-        } else if let Source::Cameras(cameras) = &self.settings.source {
-            self.camera = (self.camera + 1) % cameras.len();
-        }
-        let delay = match error.class {
-            FailureClass::Requested | FailureClass::NoUdp => Duration::ZERO,
-            _ => self.backoff.next(rand::random()),
+        let now = Instant::now();
+        let decision = self.histories[self.camera].decide(error.class, now, rand::random());
+        self.udp_is_dead |= decision.use_tcp;
+        self.choice.failed(self.camera, now, decision.delay, decision.next_source);
+        let next = self.choice.next(now);
+        let why = if next.source == self.camera {
+            decision.why
+        } else {
+            format!("{} Source {} of {} is next.", decision.why, next.source + 1, self.histories.len())
         };
+        self.camera = next.source;
+        let delay = next.wait;
         // Once per change of what is wrong, not once per attempt.
         let news = stream.status().borrow().last_failure.as_ref().map(|last| last.message.clone());
         if delivered || news.as_ref() != Some(&error.message) {
-            tracing::warn!(reason = error.class.as_str(), retry_in = ?delay, "{error}");
+            tracing::warn!(reason = error.class.as_str(), retry_in = ?delay, "{error}: {why}");
         } else {
             tracing::debug!(reason = error.class.as_str(), retry_in = ?delay, "{error}");
         }
-        publisher.failed(error.class, error.message, delay);
+        publisher.failed(error.class, error.message, delay, why);
         let rested = async {
             tokio::select! {
                 () = time::sleep(delay) => {}
@@ -144,7 +195,7 @@ impl Supervisor {
         if waited.await.is_err() {
             // The task that was to send it panicked (on a space behind the session's id, say), and whoever waits for
             // it panics as well, now and ever after: its record is of no more use.
-            self.metrics.task_panics.inc();
+            self.sources.metrics.task_panics.inc();
             self.group = Arc::new(SessionGroup::default().named(self.name.clone()));
         }
     }
@@ -155,7 +206,7 @@ impl Supervisor {
             Ok(Err(error)) => error,
             Ok(Ok(never)) => match never {},
             Err(panic) => {
-                self.metrics.task_panics.inc();
+                self.sources.metrics.task_panics.inc();
                 let message = format!("the RTSP library panicked: {}", panic_message(&*panic));
                 Error::new(FailureClass::Panic, message)
             }
@@ -165,9 +216,7 @@ impl Supervisor {
     /// Connects and publishes until something fails.
     async fn run_once(&mut self, publisher: &mut Publisher) -> Result<std::convert::Infallible, Error> {
         match self.settings.source.clone() {
-            Source::Cameras(cameras) => {
-                self.camera_session(&cameras[self.camera % cameras.len()], publisher).await
-            }
+            Source::Cameras(cameras) => self.camera_session(&cameras[self.camera], publisher).await,
             Source::File { path, fps, packet_size } => {
                 super::file::play(&path, fps, packet_size, publisher).await
             }
@@ -179,6 +228,7 @@ impl Supervisor {
         camera: &CameraUrl,
         publisher: &mut Publisher,
     ) -> Result<std::convert::Infallible, Error> {
+        time::sleep(self.sources.turn(camera.url().host_str().unwrap_or_default())).await;
         let started = Instant::now();
         let limit = self.settings.connect_timeout;
         let transport = match self.settings.transport {
@@ -197,24 +247,30 @@ impl Supervisor {
             played => played?,
         };
 
-        let mut tick = time::interval(POLL_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last_packet: Option<Instant> = None;
         let playing_since = Instant::now();
+        let mut liveness = self.rhythm(&description, playing_since);
+        let mut heard = false;
         let mut description = Some(description);
+        let mut check = pin!(time::sleep(POLL_EVERY));
         loop {
-            let ticked = poll_fn(|cx| {
+            let checked = poll_fn(|cx| {
                 for _ in 0..MAX_EVENTS {
                     match session.poll_next(cx) {
                         Poll::Ready(Some(Ok(event))) => {
                             if let Some(description) = description.take() {
-                                self.metrics.source_connect_seconds.observe(started.elapsed().as_secs_f64());
+                                let now = Instant::now();
+                                self.sources
+                                    .metrics
+                                    .source_connect_seconds
+                                    .observe((now - started).as_secs_f64());
+                                self.histories[self.camera].live(now);
+                                self.choice.delivered(self.camera, now);
                                 tracing::info!(source = %camera, transport = transport.as_str(), "live");
                                 publisher.begin(description);
                                 publisher.live(Some(transport));
                             }
-                            last_packet = Some(Instant::now());
-                            publish(&session, event, publisher);
+                            heard = true;
+                            publish(&session, event, publisher, &mut liveness.liveness);
                         }
                         Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                         Poll::Ready(None) => {
@@ -223,7 +279,7 @@ impl Supervisor {
                         }
                         Poll::Pending => {
                             publisher.flush();
-                            return tick.poll_tick(cx).map(|_| Ok(()));
+                            return check.as_mut().poll(cx).map(Ok);
                         }
                     }
                 }
@@ -232,34 +288,62 @@ impl Supervisor {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             });
-            ticked.await?;
-            let quiet = last_packet.unwrap_or(playing_since).elapsed();
-            if transport == Transport::Udp
-                && last_packet.is_none()
-                && self.settings.transport == UpstreamTransport::Auto
-                && quiet >= UDP_PATIENCE
-            {
-                self.udp_is_dead = true;
-                return Err(Error::new(
-                    FailureClass::NoUdp,
-                    "no packet came over UDP within 3 s: TCP is next",
-                ));
+            let checked = checked.await;
+            let now = Instant::now();
+            let verdict = checked.and_then(|()| match liveness.liveness.verdict(now) {
+                _ if !heard
+                    && transport == Transport::Udp
+                    && self.settings.transport == UpstreamTransport::Auto
+                    && playing_since.elapsed() >= UDP_PATIENCE =>
+                {
+                    let message = "no packet came over UDP within 3 s: TCP is next";
+                    Err(Error::new(FailureClass::NoUdp, message))
+                }
+                Verdict::Stalled { why, .. } if heard => Err(Error::new(FailureClass::Stall, why)),
+                Verdict::Stalled { .. } => {
+                    let waited = playing_since.elapsed().as_secs_f64();
+                    let message = format!("no packet for {waited:.1} s after PLAY (read_timeout)");
+                    Err(Error::new(FailureClass::Stall, message))
+                }
+                Verdict::Healthy | Verdict::Suspect { .. } => Ok(()),
+            });
+            if let Err(error) = verdict {
+                self.liveness = Some(liveness);
+                return Err(error);
             }
-            if quiet >= self.settings.read_timeout {
-                let message =
-                    format!("no packet for {} s (read_timeout)", self.settings.read_timeout.as_secs_f64());
-                return Err(Error::new(FailureClass::Stall, message));
-            }
+            let next = liveness.liveness.next_check(now).clamp(now + CHECK_AT_MOST_EVERY, now + POLL_EVERY);
+            check.as_mut().reset(next.into());
         }
+    }
+
+    /// What is known of the rhythm of these tracks, for a session that starts to play `now`.
+    fn rhythm(&mut self, description: &Description, now: Instant) -> Rhythm {
+        let tracks: Vec<Nature> = description.tracks.iter().map(|track| Nature::of(&track.kind)).collect();
+        let known =
+            self.liveness.take().filter(|known| known.camera == self.camera && known.tracks == tracks);
+        if let Some(mut known) = known {
+            known.liveness.restarted(now);
+            return known;
+        }
+        let patience = Patience {
+            stall_timeout: None,
+            key_frame_timeout: None,
+            read_timeout: self.settings.read_timeout,
+        };
+        let liveness = Liveness::new(patience, tracks.iter().copied(), now);
+        Rhythm { camera: self.camera, tracks, liveness }
     }
 }
 
-fn publish(session: &camera::Playing, event: Event, publisher: &mut Publisher) {
+fn publish(session: &camera::Playing, event: Event, publisher: &mut Publisher, liveness: &mut Liveness) {
     match event {
         Event::Packet(packet) => {
             let Some(track) = session.track(packet.stream_id()) else { return };
-            if let Err(error) = publisher.packet(track, packet.raw(), camera::received(&packet)) {
-                tracing::trace!(%track, %error, "a packet is left out");
+            let received = camera::received(&packet);
+            match publisher.packet(track, packet.raw(), received) {
+                Ok(kind) if kind.frame_start => liveness.frame(track, kind.key, received),
+                Ok(_) => liveness.packet(received),
+                Err(error) => tracing::trace!(%track, %error, "a packet is left out"),
             }
         }
         Event::Reports(reports) => {
@@ -296,6 +380,9 @@ async fn unwatched(stream: &Stream, close_after: Option<Duration>) {
 /// The library forgets its waker when the camera sends a request (an OPTIONS of a Dahua, for one): media would wait for
 /// the next keep-alive. Polling it again bounds that gap.
 const POLL_EVERY: Duration = Duration::from_millis(500);
+
+/// A picture that is due any moment is not looked for more often than this.
+const CHECK_AT_MOST_EVERY: Duration = Duration::from_millis(20);
 
 /// Packets taken before other tasks of the thread get their turn.
 const MAX_EVENTS: usize = 512;

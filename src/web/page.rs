@@ -163,7 +163,7 @@ mod tests {
         let hub = Hub::new(Arc::new(Metrics::new()));
         let mut publisher = hub.add("door");
         let message = "404 <script>alert('1')</script> \"&{{summary}}";
-        publisher.failed(FailureClass::Status, message.to_owned(), Duration::from_secs(1));
+        publisher.failed(FailureClass::Status, message.to_owned(), Duration::from_secs(1), String::new());
         let stream = StreamState::new(publisher.stream(), Some("rtsp://\"><b>".to_owned()), Instant::now());
         let page = render(&[stream]);
         assert!(page.contains("404 &lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &quot;&amp;{{summary}}"));
@@ -176,7 +176,12 @@ mod tests {
     fn the_reason_of_a_retry_is_not_said_twice() {
         let hub = Hub::new(Arc::new(Metrics::new()));
         let mut publisher = hub.add("door");
-        publisher.failed(FailureClass::Refused, "connection refused".to_owned(), Duration::from_secs(1));
+        publisher.failed(
+            FailureClass::Refused,
+            "connection refused".to_owned(),
+            Duration::from_secs(1),
+            String::new(),
+        );
         let page = render(&[StreamState::new(publisher.stream(), None, Instant::now())]);
         assert_eq!(page.matches("connection refused").count(), 1);
         assert!(page.contains(" UTC</span>"));

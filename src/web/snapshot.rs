@@ -49,6 +49,8 @@ pub(super) struct SourceState {
     pub(super) last_failure: Option<FailureState>,
     /// What it does now and why, in words.
     pub(super) decision: String,
+    /// What was decided after the last failure, and why; `null` while all is well.
+    pub(super) why: Option<String>,
 }
 
 /// What went wrong last.
@@ -160,6 +162,7 @@ impl SourceState {
                 at: rfc3339(failure.at.into()),
             }),
             decision: decision(status, next_try_in),
+            why: status.decision.clone(),
         }
     }
 }
@@ -285,14 +288,14 @@ mod tests {
         publisher.connecting();
         assert_eq!(decision(Instant::now()), "connecting");
         let refused = || "connection refused".to_owned();
-        publisher.failed(FailureClass::Refused, refused(), Duration::from_secs(60));
+        publisher.failed(FailureClass::Refused, refused(), Duration::from_secs(60), String::new());
         let next = stream.status().borrow().next_try.unwrap();
         assert_eq!(
             decision(next - Duration::from_millis(1200)),
             "retrying in 1.2 s after 1 failed attempt: connection refused"
         );
         assert_eq!(decision(next), "retrying now after 1 failed attempt: connection refused");
-        publisher.failed(FailureClass::Refused, refused(), Duration::ZERO);
+        publisher.failed(FailureClass::Refused, refused(), Duration::ZERO, String::new());
         publisher.connecting();
         assert_eq!(decision(next), "connecting after 2 failed attempts: connection refused");
         publisher.live(Some(Transport::Udp));

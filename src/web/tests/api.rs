@@ -48,7 +48,12 @@ async fn a_source_that_retries_says_when_and_why() {
     let mut publisher = site.hub.add("door");
     for _ in 0..3 {
         publisher.connecting();
-        publisher.failed(FailureClass::Refused, "connection refused".to_owned(), Duration::from_secs(60));
+        publisher.failed(
+            FailureClass::Refused,
+            "connection refused".to_owned(),
+            Duration::from_secs(60),
+            String::new(),
+        );
     }
     let source = &site.get("/api/v1/streams/door").await.json()["source"];
     assert_eq!((&source["state"], &source["attempt"]), (&json!("retrying"), &json!(3)));

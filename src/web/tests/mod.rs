@@ -120,7 +120,12 @@ const ME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 async fn a_dead_camera_harms_no_health_check_and_draining_only_readiness() {
     let site = Site::start().await;
     let mut publisher = site.hub.add("door");
-    publisher.failed(FailureClass::Refused, "connection refused".to_owned(), Duration::from_secs(5));
+    publisher.failed(
+        FailureClass::Refused,
+        "connection refused".to_owned(),
+        Duration::from_secs(5),
+        String::new(),
+    );
     for path in ["/livez", "/readyz", "/healthz"] {
         assert_eq!(site.get(path).await.status, 200, "{path}");
     }
@@ -196,7 +201,7 @@ async fn metrics_have_what_is_only_known_when_somebody_looks() {
     let header =
         Header { marker: true, payload_type: 26, sequence: 1, timestamp: 2, ssrc: 3, payload: 12..12 };
     publisher.packet(TrackId(0), &header.write(), last).unwrap();
-    publisher.failed(FailureClass::Stall, "no packet".to_owned(), Duration::ZERO);
+    publisher.failed(FailureClass::Stall, "no packet".to_owned(), Duration::ZERO, String::new());
     let outage = "fanlight_source_outage_seconds_total{stream=\"yard\"}";
     let first = line(&site.get("/metrics").await.body, outage);
     assert!((10.0..20.0).contains(&first), "{first}");

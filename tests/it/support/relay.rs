@@ -11,7 +11,7 @@ use fanlight::jpeg::Clip;
 use fanlight::metrics::Metrics;
 use fanlight::rtsp::Limits;
 use fanlight::server::{ClipMount, ClipSettings, Mounts, Server, Settings, UdpPorts};
-use fanlight::source;
+use fanlight::source::{self, Sources};
 use fanlight::vocabulary::{FailureClass, Phase};
 use fanlight::workers::Workers;
 use tokio::net::TcpListener;
@@ -238,8 +238,8 @@ fn start_source(
     settings: StreamSettings,
 ) -> CancellationToken {
     let publisher = hub.add(name);
-    let (stop, metrics) = (stop.child_token(), Arc::clone(hub.metrics()));
+    let (stop, sources) = (stop.child_token(), Sources::new(Arc::clone(hub.metrics())));
     let told = stop.clone();
-    workers.spawn("source", move || source::run(publisher, settings, metrics, told));
+    workers.spawn("source", move || source::run(publisher, settings, sources, told));
     stop
 }
