@@ -1,5 +1,6 @@
 //! The relay: everything started, in order, and stopped in the other order.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -54,7 +55,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
     let addresses = Addresses::of(rtsp.as_ref(), http.as_ref())?;
     let udp = udp_ports(&config, addresses.rtsp.map(|address| address.ip()), &mode)?;
     let mut streams = Streams::new(Arc::clone(&hub), workers.clone());
-    streams.apply(&config.streams);
+    streams.apply(&BTreeMap::new(), &config.streams);
     let server = Server::new(
         Mounts::live(Arc::clone(&hub)),
         udp,
@@ -155,7 +156,7 @@ async fn change(
                 if new.rtsp != config.rtsp || new.http != config.http {
                     tracing::warn!("changes of `rtsp` and `http` need a restart; the streams are reloaded");
                 }
-                streams.apply(&new.streams);
+                streams.apply(&config.streams, &new.streams);
                 config.streams = new.streams;
                 config.defaults = new.defaults;
                 tracing::info!(streams = config.streams.len(), "configuration reloaded");

@@ -27,13 +27,17 @@ impl Streams {
         Self { hub, workers, running: BTreeMap::new() }
     }
 
-    /// Starts, restarts and stops what differs from `wanted`; what does not differ is not touched.
-    pub(super) fn apply(&mut self, wanted: &BTreeMap<StreamName, Settings>) {
-        let gone: Vec<_> = self.running.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
-        for name in gone {
-            self.remove(&name);
+    /// Goes over from one configuration to the next: what is the same in both is not touched, nor are streams that were
+    /// added through the API and are in neither.
+    pub(super) fn apply(
+        &mut self,
+        before: &BTreeMap<StreamName, Settings>,
+        wanted: &BTreeMap<StreamName, Settings>,
+    ) {
+        for name in before.keys().filter(|name| !wanted.contains_key(*name)) {
+            self.remove(name);
         }
-        for (name, settings) in wanted {
+        for (name, settings) in wanted.iter().filter(|(name, settings)| before.get(*name) != Some(settings)) {
             self.put(name, settings);
         }
     }

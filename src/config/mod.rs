@@ -94,7 +94,8 @@ impl Default for Rtsp {
             session_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
             // VLC gives up after about 5 s and says nothing of the reason.
-            describe_timeout: Duration::from_secs(5),
+            // VLC gives up after exactly five seconds: the answer has to be there before.
+            describe_timeout: Duration::from_millis(4500),
             max_connections: 4096,
         }
     }

@@ -130,8 +130,8 @@ impl Publisher {
         self.describe(description);
     }
 
-    /// Packets come, over this transport: the source is live.
-    pub fn live(&mut self, transport: Transport) {
+    /// Packets come, over this transport if it is a camera: the source is live.
+    pub fn live(&mut self, transport: Option<Transport>) {
         if self.stream.is_closed() {
             return;
         }
@@ -146,7 +146,7 @@ impl Publisher {
             status.enter(Phase::Live);
             status.attempt = 0;
             status.sessions += 1;
-            status.transport = Some(transport);
+            status.transport = transport;
             if status.sessions > 1 {
                 metrics.reconnects.inc();
             }

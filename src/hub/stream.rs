@@ -74,7 +74,8 @@ impl Stream {
     }
 
     /// Waits until the source has described its tracks and their parameter sets are known, or two seconds have passed
-    /// since it went live: some cameras never say. `None` when the stream is removed. The caller bounds the wait.
+    /// since it went live: some cameras never say. During an outage what was known before it has to do. `None` when the
+    /// stream is removed. The caller bounds the wait.
     pub async fn described(&self) -> Option<Described> {
         let mut status = self.status.subscribe();
         loop {
@@ -86,6 +87,9 @@ impl Stream {
                 match (&status.described, status.live_since()) {
                     (Some(described), _) if described.complete => return Some(described.clone()),
                     (Some(described), Some(live)) if live.elapsed() >= PARAMETER_PATIENCE => {
+                        return Some(described.clone());
+                    }
+                    (Some(described), None) if status.phase == Phase::Retrying && status.sessions > 0 => {
                         return Some(described.clone());
                     }
                     (_, live) => live.map(|live| PARAMETER_PATIENCE.saturating_sub(live.elapsed())),

@@ -45,7 +45,7 @@ impl Source {
         let mut publisher = hub.add("door");
         publisher.connecting();
         publisher.begin(description(H264_AND_SOUND));
-        publisher.live(Transport::Tcp);
+        publisher.live(Some(Transport::Tcp));
         Self { hub, publisher, started: Instant::now(), ssrc: 7, sequence: 65_530 }
     }
 
@@ -79,7 +79,7 @@ impl Source {
         self.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(1));
         self.publisher.connecting();
         self.publisher.begin(description(media));
-        self.publisher.live(Transport::Tcp);
+        self.publisher.live(Some(Transport::Tcp));
         (self.ssrc, self.sequence) = (99, 1000);
     }
 
@@ -218,6 +218,21 @@ async fn a_description_does_not_wait_for_ever_for_parameter_sets_that_never_come
     assert!(!described.complete && asked.elapsed() >= Duration::from_millis(1900));
 }
 
+#[tokio::test]
+async fn during_an_outage_what_was_known_before_is_described() {
+    let mut source = Source::live();
+    let stream = source.stream();
+    assert!(stream.described().now_or_never().is_none(), "the parameter sets may still come");
+    source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(1));
+    let described = stream.described().now_or_never().flatten().unwrap();
+    assert_eq!((described.complete, described.description.tracks.len()), (false, 2));
+    let hub = Hub::new(Arc::new(Metrics::new()));
+    let mut never_live = hub.add("yard");
+    never_live.connecting();
+    never_live.failed(FailureClass::Refused, "refused".into(), Duration::from_secs(1));
+    assert!(never_live.stream().described().now_or_never().is_none());
+}
+
 #[test]
 fn after_ten_seconds_without_a_key_frame_a_viewer_may_start_with_any_frame() {
     let mut source = Source::live();
@@ -331,7 +346,7 @@ fn the_state_tells_of_attempts_failures_and_sessions() {
     std::thread::sleep(Duration::from_millis(20)); // an outage that can be measured
     source.publisher.connecting();
     source.publisher.begin(description(H264_AND_SOUND));
-    source.publisher.live(Transport::Udp);
+    source.publisher.live(Some(Transport::Udp));
     assert_eq!((status.borrow().attempt, status.borrow().sessions), (0, 2));
     assert_eq!(source.metric("fanlight_source_connects_total{stream=\"door\"}"), 2.0);
     assert_eq!(source.metric("fanlight_source_reconnects_total{stream=\"door\"}"), 1.0);
@@ -355,7 +370,7 @@ async fn a_stream_that_is_removed_ends_for_everybody_and_for_good() {
     source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::ZERO);
     source.publisher.connecting();
     source.publisher.begin(description(H265));
-    source.publisher.live(Transport::Tcp);
+    source.publisher.live(Some(Transport::Tcp));
     source.publisher.idle();
     assert!(stream.is_closed());
     assert!(!source.hub.metrics().render().unwrap().contains("door"));
@@ -371,7 +386,7 @@ fn a_stream_of_the_same_name_takes_the_place_of_the_old_one() {
     let found = source.hub.find("door").unwrap();
     assert!(Arc::ptr_eq(&found, new.stream()) && source.hub.streams().len() == 1);
     new.connecting();
-    source.publisher.live(Transport::Tcp);
+    source.publisher.live(Some(Transport::Tcp));
     assert_eq!(source.metric("fanlight_source_state{state=\"connecting\",stream=\"door\"}"), 1.0);
     assert_eq!(source.metric("fanlight_source_state{state=\"stopped\",stream=\"door\"}"), 0.0);
 }

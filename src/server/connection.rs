@@ -99,7 +99,7 @@ enum Woken {
 impl Connection {
     async fn run(&mut self, socket: &TcpStream, stop: &CancellationToken) -> io::Result<Disconnect> {
         let mut stopped = pin!(stop.cancelled());
-        let mut timer = pin!(time::sleep(self.shared.settings.request_timeout));
+        let mut timer = pin!(time::sleep(self.shared.settings.request_timeout.min(TICK)));
         loop {
             // A request may wait for a source; the end does not wait for it.
             tokio::select! {
@@ -300,6 +300,9 @@ impl Connection {
     /// The end: goodbyes to those who play, the reason counted, and a moment to write what waits and to close in order.
     async fn farewell(mut self, socket: &TcpStream, reason: Disconnect) {
         let deadline = time::Instant::now() + FAREWELL;
+        for session in &self.udp {
+            session.orphan();
+        }
         if reason == Disconnect::Shutdown {
             while !self.sessions.is_empty() {
                 if self.dismiss(socket, 0, reason).is_err() {

@@ -332,11 +332,15 @@ fn session_header(request: &Request) -> Option<&str> {
 fn unavailable(mount: &Mount) -> Response {
     let status = mount.stream().status();
     let status = status.borrow();
-    let reason =
-        status.last_failure.as_ref().map_or("the source has not delivered yet", |failure| &failure.message);
+    // The class only: what the camera said, and where it is, is for the operator (the API has it).
+    let reason = match &status.last_failure {
+        Some(failure) => failure.class.as_str().replace('_', " "),
+        None => "it has not delivered yet".to_owned(),
+    };
+    let body = format!("the source of {} is not available: {reason}\n", mount.stream().name());
     Response::new(Status::SERVICE_UNAVAILABLE)
         .header("Retry-After", RETRY_AFTER.as_secs())
-        .body("text/plain; charset=utf-8", format!("{}: {reason}\n", mount.stream().name()))
+        .body("text/plain; charset=utf-8", body)
 }
 
 /// The options of `Require` and `Proxy-Require`: the server has none (RFC 2326 sections 12.27 and 12.32).

@@ -10,7 +10,7 @@ use super::error::Error;
 use crate::hub::Publisher;
 use crate::jpeg::{self, Clip, ClipPackets};
 use crate::sdp::Description;
-use crate::vocabulary::{FailureClass, TrackId, Transport};
+use crate::vocabulary::{FailureClass, TrackId};
 
 /// Reads a clip.
 ///
@@ -41,7 +41,7 @@ pub(super) async fn play(
     };
     let first = &clip.frames()[0];
     publisher.begin(Description::jpeg(first.width(), first.height(), fps));
-    publisher.live(Transport::Tcp);
+    publisher.live(None);
     let mut packets = ClipPackets::new(packet_size);
     let started = Instant::now();
     let (mut sequence, ssrc) = (rand::random(), rand::random());

@@ -6,6 +6,7 @@
 mod camera;
 mod error;
 mod file;
+pub mod policy;
 mod retry;
 mod supervisor;
 

@@ -124,11 +124,15 @@ impl Supervisor {
             tracing::debug!(reason = error.class.as_str(), retry_in = ?delay, "{error}");
         }
         publisher.failed(error.class, error.message, delay);
-        let waited = async { tokio::join!(time::sleep(delay), self.torn_down()) };
+        let rested = async {
+            tokio::select! {
+                () = time::sleep(delay) => {}
+                () = stream.reconnect_requested() => {}
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = stream.reconnect_requested() => {}
-            _ = waited => {}
+            _ = async { tokio::join!(rested, self.torn_down()) } => {}
         }
     }
 
@@ -207,7 +211,7 @@ impl Supervisor {
                                 self.metrics.source_connect_seconds.observe(started.elapsed().as_secs_f64());
                                 tracing::info!(source = %camera, transport = transport.as_str(), "live");
                                 publisher.begin(description);
-                                publisher.live(transport);
+                                publisher.live(Some(transport));
                             }
                             last_packet = Some(Instant::now());
                             publish(&session, event, publisher);

@@ -253,7 +253,7 @@ mod tests {
                 taken += far.read(&mut [0; 16]).await.unwrap();
             }
         };
-        let (written, ()) = tokio::join!(socket.write_all(&[0; 160]), read);
-        written.unwrap();
+        let write = async { socket.write_all(&[0; 160]).await.unwrap() };
+        tokio::join!(write, read);
     }
 }

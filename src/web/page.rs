@@ -180,7 +180,7 @@ mod tests {
         let page = render(&[StreamState::new(publisher.stream(), None, Instant::now())]);
         assert_eq!(page.matches("connection refused").count(), 1);
         assert!(page.contains(" UTC</span>"));
-        publisher.live(Transport::Tcp);
+        publisher.live(Some(Transport::Tcp));
         let page = render(&[StreamState::new(publisher.stream(), None, Instant::now())]);
         assert!(page.contains(" UTC: connection refused</span>"), "it stays when the camera is back");
     }

@@ -295,7 +295,7 @@ mod tests {
         publisher.failed(FailureClass::Refused, refused(), Duration::ZERO);
         publisher.connecting();
         assert_eq!(decision(next), "connecting after 2 failed attempts: connection refused");
-        publisher.live(Transport::Udp);
+        publisher.live(Some(Transport::Udp));
         assert_eq!(decision(next), "packets arrive over UDP");
         stream.close();
         assert_eq!(decision(next), "switched off: the stream was removed, or the relay is stopping");

@@ -13,7 +13,7 @@ async fn playing(camera: &Camera) -> (Relay, [Viewer; 2]) {
     let relay = relay(&camera.url()).await;
     camera.playing().await;
     camera.frame().await;
-    relay.live("cam").await;
+    relay.published("cam", 1).await;
     let url = relay.url("cam");
     let viewers = [Viewer::play_tcp(&url).await.0, Viewer::play_udp(&url).await.0];
     camera.force_key_frame();

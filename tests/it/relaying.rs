@@ -17,7 +17,7 @@ async fn relay_of(camera: &Camera) -> Relay {
     let relay = relay(&camera.url()).await;
     camera.playing().await;
     camera.frame().await;
-    relay.live("cam").await;
+    relay.published("cam", 1).await;
     relay
 }
 
@@ -164,6 +164,7 @@ async fn a_viewer_in_the_middle_of_a_group_starts_with_parameter_sets_and_a_key_
         let camera = Camera::builder().gop(10).parameter_sets(delivery).manual().start().await;
         let relay = relay_of(&camera).await;
         camera.frames(3).await;
+        relay.published("cam", 4).await;
         let (mut viewer, _) = Viewer::play_tcp(&relay.url("cam")).await;
         camera.frames(10).await;
         let frame = viewer.next_frame().await;

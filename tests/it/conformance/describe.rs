@@ -105,7 +105,7 @@ async fn a_dead_source_holds_up_only_those_who_ask_for_it() {
     let answer = waiting.read_answer().await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.header("Retry-After"), Some("5"));
-    assert!(answer.text().starts_with("dead: "), "{answer:?}");
+    assert!(answer.text().starts_with("the source of dead is not available: refused"), "{answer:?}");
     assert!(asked.elapsed() < Duration::from_secs(4));
     waiting.url = relay.url("cam");
     waiting.describe().await.ok();

@@ -56,7 +56,16 @@ async fn the_answer_to_play_comes_before_the_first_packet_and_announces_it() {
             assert_announced(&answer, track, &packet);
         }
     }
-    for _ in 0..20 {
+}
+
+/// A91, A92 over UDP, where nothing but the server keeps the order: at a thousand pictures a second there is always one
+/// in the moment before the answer is written.
+#[tokio::test]
+async fn the_answer_to_play_comes_before_the_first_datagram_and_announces_it() {
+    let camera = Camera::builder().h264(1000).gop(1).packets_per_frame(1).packet_size(200).audio(Audio::Pcmu);
+    let camera = camera.start().await;
+    let relay = Relay::builder().camera("cam", &camera.url()).start().await;
+    for _ in 0..60 {
         let mut viewer = described(&relay).await;
         for track in 0..2 {
             viewer.setup_udp(track).await.ok();
@@ -67,6 +76,7 @@ async fn the_answer_to_play_comes_before_the_first_packet_and_announces_it() {
         let answer = viewer.answer_now().expect("media before the answer");
         assert_announced(&answer, 0, &packet);
         assert_announced(&answer, 1, &viewer.next_rtp(1).await);
+        viewer.teardown().await.ok(); // or the next one may be given ports that this one still has
     }
 }
 

@@ -7,7 +7,7 @@ use super::{assert_usable, camera, described, ready, scene};
 use crate::support::camera::Camera;
 use crate::support::relay::Relay;
 use crate::support::viewer::{Viewer, assert_no_gap};
-use crate::support::{PATIENCE, within};
+use crate::support::{PATIENCE, eventually, within};
 
 const TCP: (&str, &str) = ("Transport", "RTP/AVP/TCP;unicast;interleaved=0-1");
 
@@ -41,7 +41,9 @@ async fn the_only_track_need_not_be_named() {
 async fn a_track_may_be_set_up_again() {
     let (_camera, relay) = scene().await;
     let mut viewer = described(&relay).await;
-    viewer.setup_tcp(0).await.ok();
+    for _ in 0..2 {
+        assert_eq!(viewer.setup_tcp(0).await.ok().transport("interleaved"), Some("0-1"));
+    }
     let answer = viewer.setup(0, "RTP/AVP/TCP;unicast;interleaved=4-5").await.ok();
     assert_eq!(answer.transport("interleaved"), Some("4-5"));
     // The first channels are free again.
@@ -232,6 +234,26 @@ async fn ports_of_one_viewer_are_refused_to_another() {
     let mut other = Viewer::connect_from(Ipv4Addr::new(127, 0, 0, 3).into(), relay.address()).await;
     let transport = format!("RTP/AVP;unicast;client_port={rtp}-{rtcp}");
     other.request("SETUP", &relay.url("cam/trackID=0"), &[("Transport", &transport)]).await.ok();
+}
+
+/// A87 with A109: a viewer that vanished does not keep its ports from the next one on its machine.
+#[tokio::test]
+async fn ports_of_a_viewer_whose_connection_is_gone_are_free() {
+    let (_camera, relay) = scene().await;
+    let (first, _) = Viewer::play_udp(&relay.url("cam")).await;
+    let (rtp, rtcp) = first.client_ports(0);
+    drop(first);
+    let mut second = described(&relay).await;
+    let transport = format!("RTP/AVP;unicast;client_port={rtp}-{rtcp}");
+    // The server may hear of the end a moment later than of the next one's request.
+    while second.setup(0, &transport).await.status != 200 {
+        second.session = None;
+    }
+    second.play().await.ok();
+    eventually("only the second one watches", PATIENCE, || relay.stream("cam").viewers().len() == 1).await;
+    // The first one's end took nothing from the second.
+    second.teardown().await.ok();
+    eventually("nobody watches", PATIENCE, || relay.stream("cam").viewers().is_empty()).await;
 }
 
 /// A88.

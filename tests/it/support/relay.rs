@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{PATIENCE, within};
+use super::{PATIENCE, eventually, within};
 
 /// How a relay is to be.
 #[derive(Debug)]
@@ -118,6 +118,15 @@ impl Relay {
         let failure = |status: &Status| status.last_failure.clone().filter(|f| f.class == class);
         let status = self.until(name, &format!("it fails with {class}"), |s| failure(s).is_some()).await;
         failure(&status).map(|failure| failure.message).unwrap_or_default()
+    }
+
+    /// Waits until so many frames of track 0 have been handed to the viewers, so that a later viewer misses them.
+    pub async fn published(&self, name: &str, frames: u32) {
+        let frames = f64::from(frames);
+        self.live(name).await;
+        let series = format!("fanlight_source_frames_total{{stream=\"{name}\",track=\"0\"}}");
+        let what = format!("{name}: {frames} frames are published");
+        eventually(&what, PATIENCE, || self.metric(&series) >= frames).await;
     }
 
     /// The value of a series of `/metrics`, such as `fanlight_viewers{stream="cam",transport="tcp"}`: labels in

@@ -86,19 +86,32 @@ impl Viewer {
 
     /// Connects; the URL is `rtsp://ADDRESS/` until the test sets another.
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = timeout(PATIENCE, TcpStream::connect(address)).await;
-        Self::over(stream.unwrap_or_else(|_| panic!("no connection to {address}")).unwrap(), address)
+        Self::connect_with(TcpSocket::new_v4().unwrap(), address).await
     }
 
     /// As [`Viewer::connect`], from another address of this machine.
     pub async fn connect_from(from: IpAddr, address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
-        let stream = timeout(PATIENCE, socket.connect(address)).await;
-        Self::over(stream.unwrap_or_else(|_| panic!("no connection to {address}")).unwrap(), address)
+        Self::connect_with(socket, address).await
     }
 
-    fn over(stream: TcpStream, address: SocketAddr) -> Self {
+    /// Plays over TCP through a connection that is full after a few frames that nobody reads.
+    pub async fn play_narrow(url: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let address = url.strip_prefix("rtsp://").unwrap().split('/').next().unwrap();
+        let mut viewer = Self::connect_with(socket, address.parse().unwrap()).await;
+        viewer.url = url.to_owned();
+        viewer.describe().await.ok();
+        viewer.setup_tcp(0).await.ok();
+        viewer.play().await.ok();
+        viewer
+    }
+
+    async fn connect_with(socket: TcpSocket, address: SocketAddr) -> Self {
+        let stream = timeout(PATIENCE, socket.connect(address)).await;
+        let stream = stream.unwrap_or_else(|_| panic!("no connection to {address}")).unwrap();
         stream.set_nodelay(true).unwrap();
         let url = format!("rtsp://{address}/");
         Self {

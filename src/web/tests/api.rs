@@ -1,175 +1,10 @@
-//! The sidecar as a client sees it: real connections, real answers.
+//! What the API shows and does.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time;
-use tokio_util::sync::CancellationToken;
+use serde_json::json;
 
 use super::*;
 use crate::config::{Problem, Problems};
-use crate::hub::Publisher;
-use crate::jpeg::{Clip, ClipPackets};
-use crate::metrics::Metrics;
-use crate::rtp::{Header, WallTime};
-use crate::sdp::Description;
-use crate::vocabulary::{Disconnect, FailureClass, TrackId, Transport};
-
-/// A running sidecar.
-struct Site {
-    hub: Arc<Hub>,
-    commands: mpsc::Receiver<Command>,
-    draining: CancellationToken,
-    stop: CancellationToken,
-    address: SocketAddr,
-    running: JoinSet<io::Result<()>>,
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Site {
-    async fn start() -> Self {
-        let hub = Arc::new(Hub::new(Arc::new(Metrics::new())));
-        let (control, commands) = Control::channel();
-        let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
-        let links = Links { rtsp_port: Some(8554) };
-        let web = Web::new(Arc::clone(&hub), control, links, draining.clone());
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut running = JoinSet::new();
-        running.spawn(web.run(listener, stop.clone()));
-        Self { hub, commands, draining, stop, address, running }
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path, "", "").await
-    }
-
-    async fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-        ask(self.address, method, path, headers, body).await
-    }
-
-    /// A camera of 25 frames a second that has been live for four seconds.
-    fn camera(&self, name: &str) -> Publisher {
-        let mut publisher = self.hub.add(name);
-        publisher.connecting();
-        let clip = Clip::demo();
-        let first = &clip.frames()[0];
-        publisher.begin(Description::jpeg(first.width(), first.height(), 25.0));
-        publisher.live(Transport::Tcp);
-        let start = Instant::now();
-        let mut packets = ClipPackets::new(1400);
-        let mut sequence = 0;
-        for (count, frame) in (0u32..100).zip(clip.frames().iter().cycle()) {
-            // The last ones lie ahead of the clock: frames that arrive just now.
-            let received = start + Duration::from_millis(40) * count;
-            sequence = packets.frame(frame, sequence, count * 3600, 7, |packet, _| {
-                publisher.packet(TrackId(0), packet, received).unwrap();
-            });
-            publisher.flush();
-        }
-        publisher
-    }
-}
-
-async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-    let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: relay.lan:8580\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
-    );
-    ask_raw(address, &request).await
-}
-
-async fn ask_raw(address: SocketAddr, request: &str) -> Answer {
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    // A refused body may be cut off.
-    let _ = socket.write_all(request.as_bytes()).await;
-    let mut answer = Vec::new();
-    let _ = socket.read_to_end(&mut answer).await;
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
-    Answer { status: head[9..12].parse().unwrap(), head: head.to_lowercase(), body: body.to_owned() }
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        assert!(self.head.contains("content-type: application/json"), "{}", self.head);
-        serde_json::from_str(&self.body).unwrap()
-    }
-
-    /// The words of an error.
-    fn error(&self) -> String {
-        self.json()["error"].as_str().unwrap().to_owned()
-    }
-}
-
-const ME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-#[tokio::test]
-async fn a_dead_camera_harms_no_health_check_and_draining_only_readiness() {
-    let site = Site::start().await;
-    let mut publisher = site.hub.add("door");
-    publisher.failed(FailureClass::Refused, "connection refused".to_owned(), Duration::from_secs(5));
-    for path in ["/livez", "/readyz", "/healthz"] {
-        assert_eq!(site.get(path).await.status, 200, "{path}");
-    }
-    site.draining.cancel();
-    let ready = site.get("/readyz").await;
-    assert_eq!((ready.status, ready.body.trim()), (503, "draining"));
-    assert_eq!(site.get("/livez").await.status, 200);
-    assert_eq!(site.get("/healthz").await.status, 200);
-}
-
-#[tokio::test]
-async fn every_answer_tells_browsers_to_keep_to_it() {
-    let site = Site::start().await;
-    for path in ["/", "/page.js", "/metrics", "/livez", "/api/v1/streams", "/nothing"] {
-        let answer = site.get(path).await;
-        for header in [
-            "x-content-type-options: nosniff",
-            "x-frame-options: deny",
-            "referrer-policy: no-referrer",
-            "content-security-policy: default-src 'self'; style-src 'self'; script-src 'self';",
-        ] {
-            assert!(answer.head.contains(header), "{path} lacks {header}:\n{}", answer.head);
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_is_not_there_and_what_is_not_possible_is_said_in_json() {
-    let site = Site::start().await;
-    let _publisher = site.hub.add("door");
-    let nothing = site.get("/api/v2/streams").await;
-    assert_eq!((nothing.status, nothing.error().as_str()), (404, "there is nothing at /api/v2/streams"));
-    for path in ["/api/v1/streams/yard", "/api/v1/streams/yard/viewers", "/api/v1/streams/%ff"] {
-        assert_eq!(site.get(path).await.status, 404, "{path}");
-    }
-    assert_eq!(site.get("/api/v1/streams/yard").await.error(), "there is no stream \"yard\"");
-    for (method, path, allow) in [
-        ("POST", "/metrics", "get,head"),
-        ("GET", "/api/v1/viewers/1", "delete"),
-        ("PATCH", "/api/v1/streams/door", "get, head, put, delete"),
-        ("DELETE", "/api/v1/streams/door/viewers", "get, head"),
-        ("GET", "/api/v1/streams/door/reconnect", "post"),
-        ("OPTIONS", "/api/v1/streams", "get,head"),
-    ] {
-        let answer = site.ask(method, path, "", "").await;
-        assert_eq!(answer.status, 405, "{method} {path}");
-        assert!(answer.head.contains(&format!("allow: {allow}\r\n")), "{}", answer.head);
-        assert!(!answer.error().is_empty());
-    }
-}
+use crate::vocabulary::Disconnect;
 
 #[tokio::test]
 async fn a_live_stream_shows_its_rates_its_tracks_and_its_url() {
@@ -395,75 +230,6 @@ async fn a_page_of_another_origin_changes_nothing() {
 }
 
 #[tokio::test]
-async fn metrics_have_what_is_only_known_when_somebody_looks() {
-    let site = Site::start().await;
-    let _publisher = site.camera("door");
-    let answer = site.get("/metrics").await;
-    assert!(answer.head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"));
-    let line = |page: &str, series: &str| {
-        let line = page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<f64>().ok());
-        line.unwrap_or_else(|| panic!("{series} is missing in\n{page}"))
-    };
-    assert_eq!(line(&answer.body, "fanlight_source_fps{stream=\"door\",track=\"0\"}"), 25.0);
-    assert!(line(&answer.body, "process_open_fds") > 3.0);
-    assert!(line(&answer.body, "process_resident_memory_bytes") > 1e6);
-    let start = line(&answer.body, "process_start_time_seconds");
-    assert!((start - WallTime::from(std::time::SystemTime::now()).as_secs_f64()).abs() < 3600.0);
-
-    // Nobody publishes, and yet the outage grows from one look to the next; it began with the last packet.
-    let mut publisher = site.hub.add("yard");
-    publisher.begin(Description::jpeg(640, 480, 25.0));
-    publisher.live(Transport::Tcp);
-    let last = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
-    let header =
-        Header { marker: true, payload_type: 26, sequence: 1, timestamp: 2, ssrc: 3, payload: 12..12 };
-    publisher.packet(TrackId(0), &header.write(), last).unwrap();
-    publisher.failed(FailureClass::Stall, "no packet".to_owned(), Duration::ZERO);
-    let outage = "fanlight_source_outage_seconds_total{stream=\"yard\"}";
-    let first = line(&site.get("/metrics").await.body, outage);
-    assert!((10.0..20.0).contains(&first), "{first}");
-    let second = line(&site.get("/metrics").await.body, outage);
-    assert!(second > first && second < last.elapsed().as_secs_f64(), "{first} {second}");
-
-    // The stream gets other tracks, or none: the old rate does not stay.
-    let _replacing = site.hub.add("door");
-    let page = site.get("/metrics").await.body;
-    assert_eq!(line(&page, "fanlight_source_fps{stream=\"door\",track=\"0\"}"), 0.0);
-}
-
-#[tokio::test]
-async fn the_page_shows_the_streams_before_its_script_runs() {
-    let site = Site::start().await;
-    let empty = site.get("/").await.body;
-    assert!(empty.contains("<p id=\"empty\" >"), "{empty}");
-    let _publisher = site.camera("door");
-    let page = site.get("/").await;
-    assert!(page.head.contains("content-type: text/html; charset=utf-8"));
-    for part in [
-        "rtsp://relay.lan:8554/door",
-        "<span class=\"state live\" data-cell=\"state\">live</span>",
-        "packets arrive over TCP",
-        ">25.0</td>",
-        " Mbit/s</td>",
-        "1 stream: 1 live",
-        "<p id=\"empty\" hidden>",
-    ] {
-        assert!(page.body.contains(part), "{part} is missing in\n{}", page.body);
-    }
-    assert!(!page.body.contains("{{"), "everything is filled in");
-    for (path, kind) in [
-        ("/page.css", "text/css; charset=utf-8"),
-        ("/page.js", "text/javascript; charset=utf-8"),
-        ("/icon.svg", "image/svg+xml"),
-    ] {
-        assert!(page.body.contains(&format!("=\"{}\"", &path[1..])), "{path}");
-        let asset = site.get(path).await;
-        assert_eq!(asset.status, 200);
-        assert!(asset.head.contains(&format!("content-type: {kind}\r\n")), "{}", asset.head);
-    }
-}
-
-#[tokio::test]
 async fn the_description_names_exactly_what_there_is() {
     let mut site = Site::start().await;
     site.commands.close();
@@ -490,7 +256,7 @@ async fn the_description_names_exactly_what_there_is() {
     // What exists is described, but for the files of the page.
     let files = ["/page.css", "/page.js", "/icon.svg"];
     let mut paths: Vec<_> = routes().iter().map(|(path, _)| path.replace("{*path}", "{name}")).collect();
-    paths.extend(api::PARTS.map(|(suffix, _)| format!("/api/v1/streams/{{name}}{suffix}")));
+    paths.extend(crate::web::api::PARTS.map(|(suffix, _)| format!("/api/v1/streams/{{name}}{suffix}")));
     for path in paths.iter().filter(|path| !files.contains(&path.as_str())) {
         assert!(described.contains_key(path), "{path} is not described");
     }
@@ -519,28 +285,4 @@ async fn the_fields_of_the_description_are_those_of_the_answers() {
     let classes = FailureClass::ALL.iter().map(|class| json!(class.as_str()));
     let failure = &schemas["Source"]["properties"]["last_failure"]["oneOf"][0]["properties"];
     assert_eq!(listed(&failure["class"]), classes.collect::<Vec<_>>());
-}
-
-// The clock is stopped and jumps whenever everybody waits.
-#[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_ends_its_request() {
-    let mut site = Site::start().await;
-    let request =
-        "PUT /api/v1/streams/door HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n\"rt";
-    let answer = time::timeout(Duration::from_secs(600), ask_raw(site.address, request)).await.unwrap();
-    assert_eq!(answer.status, 408);
-    assert_eq!(answer.error(), "the request was not complete within 15 s");
-    assert!(site.commands.try_recv().is_err());
-}
-
-#[tokio::test]
-async fn a_stop_does_not_wait_for_a_client_that_says_nothing() {
-    let mut site = Site::start().await;
-    let mut slow = TcpStream::connect(site.address).await.unwrap();
-    slow.write_all(b"GET / HT").await.unwrap();
-    assert_eq!(site.get("/livez").await.status, 200);
-    site.stop.cancel();
-    let ended = time::timeout(Duration::from_secs(10), site.running.join_next()).await.unwrap();
-    ended.unwrap().unwrap().unwrap();
-    assert!(TcpStream::connect(site.address).await.is_err(), "nobody listens any more");
 }
