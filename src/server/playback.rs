@@ -112,6 +112,9 @@ impl Playback {
         let frames = self.mount.clip.frames();
         if self.frame >= frames.len() {
             if !self.mount.settings.repeat {
+                // The last picture is shown as long as any other. BYE right behind it would come by another UDP port
+                // and overtake it: ffmpeg then ends one picture early.
+                time::sleep_until(self.due.into()).await;
                 return Delivery::Closed;
             }
             self.frame = 0;
@@ -170,3 +173,24 @@ const CLOCK_RATE: u32 = 90_000;
 
 /// How far a playback may be behind before it leaves the past alone.
 const MAX_BEHIND: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jpeg::Clip;
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn the_last_picture_has_its_time_before_the_end() {
+        let clip = Arc::new(Clip::demo());
+        let last = clip.frames().len() - 1;
+        let settings = ClipSettings { fps: 20.0, packet_size: 1400, repeat: false };
+        let mount = Arc::new(ClipMount::new("clip", clip, settings, &Arc::new(Metrics::new())));
+        let mut playback = Playback::new(mount);
+        assert!(playback.resume(Some(Duration::from_secs_f64(last as f64 / 20.0 + 0.001))));
+        let started = Instant::now();
+        assert!(matches!(playback.next().await, Delivery::Burst(_)));
+        assert!(matches!(playback.next().await, Delivery::Closed));
+        assert!(started.elapsed() >= Duration::from_millis(49), "{:?}", started.elapsed());
+    }
+}

@@ -78,10 +78,12 @@ def metrics(relay):
             lambda: crowd.watch(0.5) or any(abs(fps - FPS) < 0.5 for fps in relay.metric("fanlight_source_fps")),
         )  # fmt: skip
         for transport in ("tcp", "udp"):
-            if relay.metric("fanlight_viewers", stream="demo", transport=transport) != [1]:
-                raise Failure(f"not one viewer over {transport}")
+            viewers = relay.metric("fanlight_viewers", stream="demo", transport=transport)
+            if viewers != [1]:
+                raise Failure(f"fanlight_viewers over {transport}: {viewers} and not [1]")
         if relay.metric("fanlight_source_up", stream="demo") != [1]:
             raise Failure("fanlight_source_up is not 1")
+    relay.wait_for("they have left", lambda: relay.viewers() == 0, 3)
     page = relay.get("/metrics")
     done = subprocess.run(
         ["promtool", "check", "metrics"], input=page.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -1,5 +1,6 @@
 """Viewers that are nothing but sockets: what a player hides (sequence numbers, reports, BYE), and fifty cost little."""
 
+import contextlib
 import re
 import selectors
 import socket
@@ -97,6 +98,15 @@ class Viewer:
         return [(self.rtsp, self.on_rtsp), *zip(self.udp, (self.on_rtp, self.on_rtcp))]
 
     def close(self):
+        """Leaves as it should: over UDP the session would outlive the connection."""
+        with contextlib.suppress(OSError):
+            self.rtsp.settimeout(1)
+            self.rtsp.send(f"TEARDOWN {self.url} RTSP/1.0\r\nCSeq: 99\r\nSession: {self.session}\r\n\r\n".encode())
+            self.rtsp.shutdown(socket.SHUT_WR)
+            # To the end: closing with bytes unread is a reset, which can overtake the request.
+            deadline = time.monotonic() + 2
+            while self.rtsp.recv(65536) and time.monotonic() < deadline:
+                pass
         for each in (self.rtsp, *self.udp):
             each.close()
 
