@@ -2,10 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::Duration;
 
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
-use tokio::time;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use super::table::UdpTable;
 use crate::rtsp::transport::PortPair;
@@ -45,16 +45,13 @@ impl UdpPorts {
     /// # Errors
     /// The sockets cannot be watched.
     pub(in crate::server) async fn receive(&self, table: &UdpTable) -> io::Result<()> {
-        let rtp = tokio::net::UdpSocket::from_std(self.rtp.try_clone()?)?;
-        let rtcp = tokio::net::UdpSocket::from_std(self.rtcp.try_clone()?)?;
-        let (mut punch, mut report) = ([0; MAX_REPORT], [0; MAX_REPORT]);
-        loop {
-            // An error here belongs to some datagram sent earlier: there is nobody to tell.
-            tokio::select! {
-                Ok((length, from)) = rtp.recv_from(&mut punch) => table.received(from, &punch[..length]),
-                Ok((length, from)) = rtcp.recv_from(&mut report) => table.received(from, &report[..length]),
-                else => time::sleep(Duration::from_millis(10)).await,
-            }
+        // Woken to read only: a socket of tokio's own would wake this thread whenever a burst has left as well.
+        let watch =
+            |socket: &UdpSocket| AsyncFd::register_with_interest(socket.try_clone()?, Interest::READABLE);
+        let (rtp, rtcp) = (watch(&self.rtp)?, watch(&self.rtcp)?);
+        tokio::select! {
+            ended = receive(&rtp, table) => ended,
+            ended = receive(&rtcp, table) => ended,
         }
     }
 
@@ -106,6 +103,17 @@ impl UdpPorts {
     pub(super) fn send_report(&self, to: SocketAddr, compound: &[u8]) {
         // A report that is lost is followed by the next one.
         let _ = self.rtcp.send_to(compound, to);
+    }
+}
+
+async fn receive(socket: &AsyncFd<UdpSocket>, table: &UdpTable) -> io::Result<()> {
+    let mut datagram = [0; MAX_REPORT];
+    loop {
+        let mut ready = socket.readable().await?;
+        // An error here belongs to some datagram sent earlier: there is nobody to tell.
+        if let Ok(Ok((length, from))) = ready.try_io(|socket| socket.get_ref().recv_from(&mut datagram)) {
+            table.received(from, &datagram[..length]);
+        }
     }
 }
 
