@@ -46,8 +46,11 @@ impl UdpPorts {
     /// The sockets cannot be watched.
     pub(in crate::server) async fn receive(&self, table: &UdpTable) -> io::Result<()> {
         // Woken to read only: a socket of tokio's own would wake this thread whenever a burst has left as well.
-        let watch =
-            |socket: &UdpSocket| AsyncFd::register_with_interest(socket.try_clone()?, Interest::READABLE);
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, for types that give up their descriptor early; a socket does not"
+        )]
+        let watch = |socket: &UdpSocket| AsyncFd::with_interest(socket.try_clone()?, Interest::READABLE);
         let (rtp, rtcp) = (watch(&self.rtp)?, watch(&self.rtcp)?);
         tokio::select! {
             ended = receive(&rtp, table) => ended,
