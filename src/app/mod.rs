@@ -11,6 +11,7 @@ mod streams;
 
 use std::future::Future;
 use std::io::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -123,8 +124,17 @@ fn finish(ended: anyhow::Result<Stopped>) -> ExitCode {
 }
 
 /// Opens a listening socket; the error names the address and the key that sets it.
-async fn listen(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({key})"))
+}
+
+/// An address that can be opened on this machine: not the one that stands for all.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => address,
+        IpAddr::V4(_) => SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port()),
+        IpAddr::V6(_) => SocketAddr::new(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), address.port()),
+    }
 }
 
 /// Waits for SIGTERM or SIGINT.

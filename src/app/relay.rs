@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::cli::RelayArgs;
 use super::reload::Reload;
 use super::streams::{Put, Streams};
-use super::{Mode, Plan, Stopped, demo, listen, say, serve_file, told_to_stop};
+use super::{Mode, Plan, Stopped, demo, listen, reachable, say, serve_file, told_to_stop};
 use crate::config::{Config, StreamName};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -244,12 +244,3 @@ impl Addresses {
 
 /// Descriptors for everything but viewers' connections: cameras, listeners, event loops, files.
 const OTHER_DESCRIPTORS: usize = 512;
-
-/// An address that can be opened on this machine: not the one that stands for all.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        ip if !ip.is_unspecified() => address,
-        IpAddr::V4(_) => SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port()),
-        IpAddr::V6(_) => SocketAddr::new(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), address.port()),
-    }
-}

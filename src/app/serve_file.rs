@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use super::cli::ServeFileArgs;
-use super::{Stopped, listen, say, told_to_stop};
+use super::{Stopped, listen, reachable, say, told_to_stop};
 use crate::config::{Config, StreamName};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -39,7 +39,7 @@ pub(super) async fn run(args: ServeFileArgs) -> anyhow::Result<Stopped> {
     let ports = UdpPorts::bind(address.ip(), (0, 0)).context("no UDP ports")?;
     let stop = CancellationToken::new();
     let server = Server::new(mounts, Some(ports), settings(), workers.clone(), stop.clone());
-    say(format_args!("rtsp://{address}/{name}"));
+    say(format_args!("rtsp://{}/{name}", reachable(address)));
     tracing::info!(file = %args.file.display(), frames, fps = args.fps, "serving");
     tokio::select! {
         ended = server.run(listener) => ended.context("the server ended")?,
