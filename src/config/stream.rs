@@ -24,7 +24,9 @@ pub struct Stream {
     pub connect_timeout: Duration,
     /// How long a playing source may send no packet before it counts as failed.
     pub read_timeout: Duration,
-    /// Pause before the first new attempt after a failure.
+    /// How pauses between attempts grow.
+    pub retry: Retry,
+    /// Shortest pause before a new attempt after a failure.
     pub retry_min: Duration,
     /// Longest pause between two attempts.
     pub retry_max: Duration,
@@ -70,6 +72,31 @@ impl UpstreamTransport {
     }
 }
 
+/// How pauses between attempts at a camera grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// By what failed and what the camera did before.
+    Auto,
+    /// No pause.
+    Immediate,
+    /// Always `retry_min`.
+    Fixed,
+    /// `retry_min` longer with every failure, up to `retry_max`.
+    Linear,
+    /// Doubling from `retry_min` to `retry_max`.
+    Exponential,
+}
+
+impl Retry {
+    const WORDS: [(&str, Self); 5] = [
+        ("auto", Self::Auto),
+        ("immediate", Self::Immediate),
+        ("fixed", Self::Fixed),
+        ("linear", Self::Linear),
+        ("exponential", Self::Exponential),
+    ];
+}
+
 /// Frame rate of a file that has none of its own.
 const FPS: f64 = 24.0;
 
@@ -87,6 +114,7 @@ impl Stream {
             transport: UpstreamTransport::Tcp,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(10),
+            retry: Retry::Auto,
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
         }
@@ -197,6 +225,7 @@ pub(super) const CAMERA_KEYS: &[Key<Draft>] = &[
         read: |d, v| v.read(&mut d.settings.connect_timeout, |v| v.duration(TIMEOUT)),
     },
     Key { name: "read_timeout", read: |d, v| v.read(&mut d.settings.read_timeout, |v| v.duration(TIMEOUT)) },
+    Key { name: "retry", read: |d, v| v.read(&mut d.settings.retry, |v| v.word(&Retry::WORDS)) },
     Key { name: "retry_min", read: |d, v| v.read(&mut d.settings.retry_min, |v| v.duration(RETRY)) },
     Key { name: "retry_max", read: |d, v| v.read(&mut d.settings.retry_max, |v| v.duration(RETRY)) },
 ];

@@ -16,9 +16,10 @@ use tracing::Instrument;
 use super::camera::{self, Described, Event};
 use super::error::Error;
 use super::policy::{
-    Choice, FailBack, Governor, History, Limits, Liveness, Nature, Patience, Spacing, Verdict,
+    Choice, FailBack, Governor, History, Limits, Liveness, Nature, Patience, Spacing, Strategy, Streak,
+    Verdict,
 };
-use crate::config::{CameraUrl, Source, Stream as Settings, UpstreamTransport};
+use crate::config::{CameraUrl, Retry, Source, Stream as Settings, UpstreamTransport};
 use crate::hub::{Publisher, Stream};
 use crate::metrics::Metrics;
 use crate::sdp::Description;
@@ -63,6 +64,7 @@ pub async fn run(publisher: Publisher, settings: Settings, sources: Sources, sto
         ..Limits::default()
     };
     let supervisor = Supervisor {
+        rule: rule(&settings).map(|strategy| (strategy, Streak::default())),
         settings,
         sources,
         histories: vec![History::new(limits); count],
@@ -83,6 +85,8 @@ struct Supervisor {
     sources: Sources,
     /// What each of the cameras has done so far.
     histories: Vec<History>,
+    /// A rule of the user's in place of what the histories say, and the failures it counts.
+    rule: Option<(Strategy, Streak)>,
     choice: Choice,
     /// Which of the cameras is next.
     camera: usize,
@@ -92,6 +96,18 @@ struct Supervisor {
     group: Arc<SessionGroup>,
     /// No packet came over UDP: with `transport: auto`, TCP from now on.
     udp_is_dead: bool,
+}
+
+/// The rule the user chose; `None` for `auto`.
+fn rule(settings: &Settings) -> Option<Strategy> {
+    let (min, max) = (settings.retry_min, settings.retry_max);
+    match settings.retry {
+        Retry::Auto => None,
+        Retry::Immediate => Some(Strategy::Immediate),
+        Retry::Fixed => Some(Strategy::Fixed { delay: min }),
+        Retry::Linear => Some(Strategy::Linear { step: min, max }),
+        Retry::Exponential => Some(Strategy::Exponential { min, max }),
+    }
 }
 
 /// What is known of how a camera's pictures come.
@@ -122,7 +138,6 @@ impl Supervisor {
                 }
             }
             publisher.connecting();
-            let sessions = stream.status().borrow().sessions;
             let ended = tokio::select! {
                 biased;
                 () = stop.cancelled() => Ended::Stopped,
@@ -133,7 +148,7 @@ impl Supervisor {
                 error = self.run_caught(&mut publisher) => Ended::Failed(error),
             };
             publisher.flush();
-            let delivered = stream.status().borrow().sessions > sessions;
+            let delivered = stream.status().borrow().live_since();
             match ended {
                 Ended::Stopped => break,
                 Ended::Unwatched => {
@@ -150,13 +165,23 @@ impl Supervisor {
     async fn wait_after(
         &mut self,
         error: Error,
-        delivered: bool,
+        delivered: Option<Instant>,
         publisher: &mut Publisher,
         stop: &CancellationToken,
     ) {
         let stream = Arc::clone(publisher.stream());
         let now = Instant::now();
-        let decision = self.histories[self.camera].decide(error.class, now, rand::random());
+        let mut decision = self.histories[self.camera].decide(error.class, now, rand::random());
+        if let Some((strategy, streak)) = &mut self.rule {
+            if let Some(since) = delivered {
+                streak.delivered(since, now);
+            }
+            // What somebody asked for, and what only needs another transport, has no pause by any rule.
+            if !matches!(error.class, FailureClass::Requested | FailureClass::NoUdp) {
+                decision.delay = strategy.delay(streak.failed(), rand::random());
+                decision.why = strategy.to_string();
+            }
+        }
         self.udp_is_dead |= decision.use_tcp;
         self.choice.failed(self.camera, now, decision.delay, decision.next_source);
         let next = self.choice.next(now);
@@ -169,7 +194,7 @@ impl Supervisor {
         let delay = next.wait;
         // Once per change of what is wrong, not once per attempt.
         let news = stream.status().borrow().last_failure.as_ref().map(|last| last.message.clone());
-        if delivered || news.as_ref() != Some(&error.message) {
+        if delivered.is_some() || news.as_ref() != Some(&error.message) {
             tracing::warn!(reason = error.class.as_str(), retry_in = ?delay, "{error}: {why}");
         } else {
             tracing::debug!(reason = error.class.as_str(), retry_in = ?delay, "{error}");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fanlight::config::{Stream as Settings, UpstreamTransport};
+use fanlight::config::{Retry, Stream as Settings, UpstreamTransport};
 use fanlight::vocabulary::{FailureClass, Phase, Transport};
 
 use crate::support::camera::{Audio, Camera, Close, Fault};
@@ -153,6 +153,25 @@ async fn every_step_of_the_handshake_has_a_time_limit() {
         let relay = relay_with(&camera.url(), |settings| settings.connect_timeout = limit).await;
         let message = relay.failed("cam", FailureClass::ConnectTimeout).await;
         assert!(message.contains(step) && message.contains("connect_timeout"), "{message}");
+        camera.heal();
+        relay.live("cam").await;
+    }
+}
+
+/// The rules a user can choose in place of `auto`: each is the one that decides, and says so.
+#[tokio::test]
+async fn a_chosen_rule_decides_when_to_try_again() {
+    for (retry, says) in [
+        (Retry::Immediate, "Immediate: "),
+        (Retry::Fixed, "Fixed: "),
+        (Retry::Linear, "Linear: "),
+        (Retry::Exponential, "Exponential: "),
+    ] {
+        let camera = Camera::builder().start().await;
+        camera.status_for_describe(500);
+        let relay = relay_with(&camera.url(), |settings| settings.retry = retry).await;
+        let status = relay.until("cam", "three attempts have failed", |status| status.attempt >= 3).await;
+        assert!(status.decision.as_deref().is_some_and(|why| why.starts_with(says)), "{:?}", status.decision);
         camera.heal();
         relay.live("cam").await;
     }
