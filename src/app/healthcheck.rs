@@ -47,15 +47,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/livez", listener.local_addr().unwrap());
         let server = thread::spawn(move || {
-            // The port was another test's a moment ago: a connection meant for that one breaks off.
-            loop {
-                let (mut socket, _) = listener.accept().unwrap();
-                let mut request = [0; 1024];
-                if let Ok(length @ 1..) = socket.read(&mut request) {
-                    write!(socket, "HTTP/1.1 {status}\r\n\r\n").unwrap();
-                    return String::from_utf8_lossy(&request[..length]).into_owned();
-                }
-            }
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let length = socket.read(&mut request).unwrap();
+            // In one piece: who asks closes as soon as it has read the status, and the rest would be refused.
+            socket.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
         });
         let result = run(&url);
         (result, server.join().unwrap())
