@@ -227,17 +227,11 @@ impl Connection {
         let session = &mut self.sessions[index];
         let stream = Arc::clone(session.mount().stream());
         let Some(playing) = session.playing() else { return Ok(None) };
-        let burst = match delivery {
-            Delivery::Burst(burst) => burst,
-            Delivery::Lagged => {
-                playing.player.skip();
-                return Ok(None);
-            }
-            Delivery::Closed => return Ok(Some(Disconnect::EndOfStream)),
+        let burst = match playing.accept(delivery) {
+            Ok(Some(burst)) => burst,
+            Ok(None) => return Ok(None),
+            Err(reason) => return Ok(Some(reason)),
         };
-        if playing.player.is_outdated(&burst) {
-            return Ok(Some(Disconnect::StreamChanged));
-        }
         let (plan, reports, outbox) = (&mut self.plan, &mut self.reports, &mut self.outbox);
         reports.clear();
         let written = scratch::with_copy(&burst, Layout::Framed, |copy| {
@@ -345,6 +339,22 @@ async fn hang_up(socket: &TcpStream) -> io::Result<()> {
 }
 
 impl Playing {
+    /// What is to be sent of a delivery, if anything.
+    ///
+    /// # Errors
+    /// It is the end of the session, for this reason.
+    pub(super) fn accept(&mut self, delivery: Delivery) -> Result<Option<Arc<Burst>>, Disconnect> {
+        match delivery {
+            Delivery::Burst(burst) if self.player.is_outdated(&burst) => Err(Disconnect::StreamChanged),
+            Delivery::Burst(burst) => Ok(Some(burst)),
+            Delivery::Lagged => {
+                self.player.skip();
+                Ok(None)
+            }
+            Delivery::Closed => Err(Disconnect::EndOfStream),
+        }
+    }
+
     /// Counts what was sent of a burst.
     pub(super) fn count(&mut self, plan: &Plan, bytes: u64, burst: &Burst) {
         if plan.packets > 0 {

@@ -71,7 +71,6 @@ impl UdpSession {
                 }
                 next = self.session.next() => match next {
                     Next::Kicked(reason) => return reason,
-                    Next::Delivery(Delivery::Closed) => return Disconnect::EndOfStream,
                     Next::Delivery(delivery) => if let Some(reason) = self.deliver(delivery, &mut plan) {
                         return reason;
                     },
@@ -138,17 +137,11 @@ impl UdpSession {
     fn deliver(&mut self, delivery: Delivery, plan: &mut Plan) -> Option<Disconnect> {
         let stream = Arc::clone(self.session.mount().stream());
         let playing = self.session.playing()?;
-        let burst = match delivery {
-            Delivery::Burst(burst) => burst,
-            Delivery::Lagged => {
-                playing.player.skip();
-                return None;
-            }
-            Delivery::Closed => return Some(Disconnect::EndOfStream),
+        let burst = match playing.accept(delivery) {
+            Ok(Some(burst)) => burst,
+            Ok(None) => return None,
+            Err(reason) => return Some(reason),
         };
-        if playing.player.is_outdated(&burst) {
-            return Some(Disconnect::StreamChanged);
-        }
         let player = &mut playing.player;
         let taken = scratch::with_copy(&burst, Layout::Bare, |copy| {
             player.plan(&burst, Layout::Bare, copy, plan);

@@ -70,6 +70,15 @@ async fn ready(relay: &Relay) -> Viewer {
     viewer
 }
 
+/// Brings a described viewer into a state of RFC 2326 appendix A.2; the states before it have to have been reached.
+async fn bring_to(viewer: &mut Viewer, state: &str) {
+    match state {
+        "ready" => drop(viewer.setup_tcp(0).await.ok()),
+        "playing" => drop(viewer.play().await.ok()),
+        _ => {}
+    }
+}
+
 /// The connection still answers.
 #[track_caller]
 fn assert_usable(viewer: &mut Viewer) -> impl Future<Output = ()> {

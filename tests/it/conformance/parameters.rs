@@ -1,6 +1,6 @@
 //! Cases a5, A102 to A104: GET_PARAMETER and SET_PARAMETER.
 
-use super::{described, ready, scene};
+use super::{bring_to, described, ready, scene};
 use crate::support::viewer::assert_no_gap;
 
 /// A102, A104. In every state, with a session and without.
@@ -9,11 +9,7 @@ async fn a_parameter_request_without_a_body_is_a_keep_alive() {
     let (_camera, relay) = scene().await;
     let mut viewer = described(&relay).await;
     for state in ["init", "ready", "playing"] {
-        match state {
-            "ready" => drop(viewer.setup_tcp(0).await.ok()),
-            "playing" => drop(viewer.play().await.ok()),
-            _ => {}
-        }
+        bring_to(&mut viewer, state).await;
         for method in ["GET_PARAMETER", "SET_PARAMETER"] {
             for url in
                 [viewer.base.clone(), viewer.url.clone(), viewer.control(0), viewer.control(1), "*".into()]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{assert_usable, described, ready, scene, scene_of};
+use super::{assert_usable, bring_to, described, ready, scene, scene_of};
 use crate::support::audio::Audio;
 use crate::support::camera::Camera;
 use crate::support::relay::Relay;
@@ -27,11 +27,7 @@ async fn requests_that_need_a_session_are_refused_without_one() {
     let (_camera, relay) = scene().await;
     let mut viewer = described(&relay).await;
     for state in ["init", "ready", "playing"] {
-        match state {
-            "ready" => drop(viewer.setup_tcp(0).await.ok()),
-            "playing" => drop(viewer.play().await.ok()),
-            _ => {}
-        }
+        bring_to(&mut viewer, state).await;
         let session = viewer.session.take();
         for method in ["PLAY", "PAUSE", "TEARDOWN"] {
             let url = viewer.base.clone();

@@ -1,6 +1,6 @@
 //! Cases a2: what holds for every request.
 
-use super::{assert_closed, assert_usable, described, ready, scene};
+use super::{assert_closed, assert_usable, bring_to, described, ready, scene};
 use crate::support::camera::Camera;
 use crate::support::relay::Relay;
 use crate::support::viewer::{Viewer, assert_no_gap};
@@ -206,11 +206,7 @@ async fn options_change_nothing_in_any_state() {
     let (_camera, relay) = scene().await;
     let mut viewer = described(&relay).await;
     for state in ["init", "ready", "playing"] {
-        match state {
-            "ready" => drop(viewer.setup_tcp(0).await.ok()),
-            "playing" => drop(viewer.play().await.ok()),
-            _ => {}
-        }
+        bring_to(&mut viewer, state).await;
         for url in [viewer.url.clone(), viewer.base.clone(), "*".into()] {
             assert_eq!(
                 viewer.request("OPTIONS", &url, &[]).await.ok().header("Public"),

@@ -246,9 +246,12 @@ async fn ports_of_a_viewer_whose_connection_is_gone_are_free() {
     let mut second = described(&relay).await;
     let transport = format!("RTP/AVP;unicast;client_port={rtp}-{rtcp}");
     // The server may hear of the end a moment later than of the next one's request.
-    while second.setup(0, &transport).await.status != 200 {
-        second.session = None;
-    }
+    let free = async {
+        while second.setup(0, &transport).await.status != 200 {
+            second.session = None;
+        }
+    };
+    within("the ports are free", PATIENCE, free).await;
     second.play().await.ok();
     eventually("only the second one watches", PATIENCE, || relay.stream("cam").viewers().len() == 1).await;
     // The first one's end took nothing from the second.
