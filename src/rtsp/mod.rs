@@ -7,6 +7,7 @@
 //!
 //! | submodule | header or part |
 //! |---|---|
+//! | [`auth`] | `WWW-Authenticate`, `Authorization` |
 //! | [`transport`] | `Transport`: what a client offers, what a server grants |
 //! | [`session_id`] | `Session` |
 //! | [`range`] | `Range` |
@@ -15,6 +16,7 @@
 //! Nothing here keeps state between calls, and nothing here can be made to panic or to hold more than
 //! [`Limits`] by what a peer sends.
 
+pub mod auth;
 mod headers;
 mod message;
 mod method;
