@@ -17,6 +17,6 @@ mod timeline;
 pub use clock::StreamClock;
 pub use header::{Header, HeaderError};
 pub use ntp::{NtpTime, WallTime};
-pub use reception::{FrameRate, Jitter};
+pub use reception::{FrameRate, Jitter, Reception};
 pub use rewrite::{Rewriter, Start};
 pub use timeline::{Place, Timeline};
