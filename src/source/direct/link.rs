@@ -2,12 +2,15 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::target::{Reach, Target};
+use super::tls::{self, Trust};
+use super::tunnel::Tunnel;
 use crate::source::error::{Error, Step};
 use crate::vocabulary::FailureClass;
 
@@ -34,14 +37,44 @@ impl std::fmt::Debug for Link {
 /// Connects to a camera.
 pub(super) async fn connect(target: &Target, reach: &Reach) -> Result<Link, Error> {
     let work = async {
-        let tcp = tcp(&target.host, target.port, reach.from).await?;
-        let (peer, local) = ends(&tcp)?;
-        Ok(Link { stream: Box::new(tcp), peer, local })
+        if !target.tunnel {
+            return dial(target, reach).await;
+        }
+        let ends = Mutex::new(None);
+        let tunnel = Tunnel::open(target, || async {
+            let link = dial(target, reach).await?;
+            *ends.lock().unwrap_or_else(PoisonError::into_inner) = Some((link.peer, link.local));
+            Ok(link.stream)
+        });
+        let stream: Box<dyn Duplex> = Box::new(tunnel.await?);
+        let ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (peer, local) = ends.expect("a tunnel has connections");
+        Ok(Link { stream, peer, local })
     };
     timeout(reach.limit, work).await.unwrap_or_else(|_| {
         let words = format!("no connection within {} s (connect_timeout)", reach.limit.as_secs_f64());
         Err(Error::new(FailureClass::ConnectTimeout, words))
     })
+}
+
+/// One connection, through a proxy and with TLS where they are wanted.
+async fn dial(target: &Target, reach: &Reach) -> Result<Link, Error> {
+    let (host, port) = match &reach.proxy {
+        Some(proxy) => (&proxy.host, proxy.port),
+        None => (&target.host, target.port),
+    };
+    let mut tcp = tcp(host, port, reach.from).await?;
+    let (peer, local) = ends(&tcp)?;
+    if let Some(proxy) = &reach.proxy {
+        proxy.through(&mut tcp, &target.host, target.port).await?;
+    }
+    let stream: Box<dyn Duplex> = if target.tls {
+        let trust = if target.unverified { &Trust::Anybody } else { &reach.trust };
+        Box::new(tls::over(tcp, &target.host, trust).await?)
+    } else {
+        Box::new(tcp)
+    };
+    Ok(Link { stream, peer, local })
 }
 
 /// A TCP connection to the first address of the host that takes one.

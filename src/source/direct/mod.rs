@@ -11,6 +11,7 @@
 //! | [`control`] | the URIs of tracks |
 //! | [`lane`], [`line`], [`reorder`] | a track's packets: by address and channel, in order, epochs, reports |
 //! | [`target`], [`link`], [`udp`] | what to open, the connection, the ports |
+//! | [`tls`], [`tunnel`], [`proxy`] | what may stand between connection and RTSP |
 //! | [`teardowns`] | sessions on their way out |
 //!
 //! What a camera can make it hold: a frame or message of at most 80 KiB in a buffer of at most 256 KiB, an SDP of at most
@@ -25,10 +26,15 @@ mod lane;
 mod line;
 mod link;
 mod login;
+mod proxy;
 mod reorder;
 mod session;
 mod target;
 mod teardowns;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod tunnel;
 mod udp;
 
 use std::time::Instant;

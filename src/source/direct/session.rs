@@ -158,6 +158,8 @@ struct Wire {
     datagrams: BytesMut,
     /// Over UDP, the connection may be closed while media flows.
     closed: bool,
+    /// Something was written and may still be on its way out (TLS, tunnels).
+    unflushed: bool,
     timer: Pin<Box<Sleep>>,
     /// What the timer is set to.
     armed: Option<Instant>,
@@ -181,6 +183,7 @@ impl Wire {
             ports: Vec::new(),
             datagrams: BytesMut::new(),
             closed: false,
+            unflushed: false,
             timer: Box::pin(sleep_until(now.into())),
             armed: None,
         }
@@ -313,13 +316,12 @@ impl Wire {
             out.clear();
         }
         let failed = |error: &std::io::Error| Stop::from(io_error(error, step, &step.to_string()));
-        let mut wrote = false;
         while !out.is_empty() {
             match pin!(self.link.stream.write(out)).poll(cx) {
                 Poll::Ready(Ok(0)) | Poll::Pending => break,
                 Poll::Ready(Ok(len)) => {
                     out.drain(..len);
-                    wrote = true;
+                    self.unflushed = true;
                 }
                 // What the camera said before it closed is worth more than that we cannot answer.
                 Poll::Ready(Err(_)) if step == Step::Playing => {
@@ -329,11 +331,12 @@ impl Wire {
                 Poll::Ready(Err(error)) => return Err(failed(&error)),
             }
         }
-        if wrote
-            && let Poll::Ready(Err(error)) = Pin::new(&mut self.link.stream).poll_flush(cx)
-            && step != Step::Playing
-        {
-            return Err(failed(&error));
+        if self.unflushed {
+            match Pin::new(&mut self.link.stream).poll_flush(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Err(error)) if step != Step::Playing => return Err(failed(&error)),
+                Poll::Ready(_) => self.unflushed = false,
+            }
         }
         Ok(())
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::control;
+use super::proxy::Proxy;
+use super::tls::Trust;
 use crate::config::{CameraUrl, Credentials};
 use crate::source::error::Error;
 use crate::vocabulary::FailureClass;
@@ -18,8 +20,12 @@ pub(super) struct Target {
     /// Without brackets.
     pub(super) host: String,
     pub(super) port: u16,
-    /// TLS under RTSP.
+    /// TLS under RTSP, or under HTTP.
     pub(super) tls: bool,
+    /// Whoever answers over TLS is taken for the camera (`rtspx`).
+    pub(super) unverified: bool,
+    /// RTSP over HTTP.
+    pub(super) tunnel: bool,
     pub(super) credentials: Option<Credentials>,
 }
 
@@ -32,12 +38,16 @@ pub(in crate::source) struct Reach {
     pub(in crate::source) reorder: Duration,
     /// The address to connect from; the system's choice otherwise.
     pub(in crate::source) from: Option<IpAddr>,
+    /// Which certificates are taken, over TLS.
+    pub(in crate::source) trust: Trust,
+    /// Who connects for us.
+    pub(in crate::source) proxy: Option<Proxy>,
 }
 
 impl Reach {
     /// Straight from here, with so much time for each step.
     pub(in crate::source) fn new(limit: Duration) -> Self {
-        Self { limit, reorder: REORDER, from: None }
+        Self { limit, reorder: REORDER, from: None, trust: Trust::System, proxy: None }
     }
 }
 
@@ -62,26 +72,41 @@ impl Target {
 
     fn at(url: &Url, credentials: Option<Credentials>) -> Result<Self, Error> {
         let wrong = |what: &str| Error::new(FailureClass::Protocol, format!("the URL has {what}"));
-        let tls = match url.scheme() {
-            "rtsp" => false,
-            "rtsps" | "rtspx" => true,
+        let (tls, tunnel) = match url.scheme() {
+            "rtsp" => (false, false),
+            "rtsps" | "rtspx" => (true, false),
+            "rtsp+http" => (false, true),
+            "rtsps+http" | "rtsp+https" => (true, true),
             _ => return Err(wrong("a scheme that is not RTSP's")),
         };
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("no host"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = url.port().unwrap_or(if tls { TLS_PORT } else { PORT });
+        let port = url.port().unwrap_or(match (tunnel, tls) {
+            (false, false) => 554,
+            (false, true) => 322,
+            (true, false) => 80,
+            (true, true) => 443,
+        });
         let mut url = url.clone();
         // Neither fails for a URL with a host.
         let _ = (url.set_username(""), url.set_password(None));
-        Ok(Self { uri: control::without_srtp(url.as_str()), host, port, tls, credentials })
+        let unverified = url.scheme() == "rtspx";
+        // In a tunnel the scheme is the one of what it carries.
+        let scheme = if tls && !tunnel { "rtsps" } else { "rtsp" };
+        let rest = url.as_str().split_once(':').map_or("", |(_, rest)| rest);
+        let uri = control::without_srtp(&format!("{scheme}:{rest}"));
+        Ok(Self { uri, host, port, tls, unverified, tunnel, credentials })
+    }
+
+    /// The URI without scheme and authority, never empty.
+    pub(super) fn path(&self) -> &str {
+        let authority = self.uri.find("://").map_or(0, |at| at + 3);
+        self.uri[authority..].find('/').map_or("/", |at| &self.uri[authority + at..])
     }
 }
 
 /// Long enough for what a switch or a Wi-Fi link does, short enough not to be seen.
 const REORDER: Duration = Duration::from_millis(50);
-
-const PORT: u16 = 554;
-const TLS_PORT: u16 = 322;
 
 #[cfg(test)]
 mod tests {
@@ -101,6 +126,23 @@ mod tests {
         assert!(plain.credentials.is_some());
         let v6 = target("rtsp://[fe80::1]:8554/");
         assert_eq!((v6.host.as_str(), v6.port), ("fe80::1", 8554));
+    }
+
+    #[test]
+    fn a_scheme_says_the_way() {
+        for (text, uri, port, tls, tunnel) in [
+            ("rtsps://h/x", "rtsps://h/x", 322, true, false),
+            ("rtspx://h:9/x", "rtsps://h:9/x", 9, true, false),
+            ("rtsp+http://h/x?y", "rtsp://h/x?y", 80, false, true),
+            ("rtsps+http://h/x", "rtsp://h/x", 443, true, true),
+            ("rtsp+https://h", "rtsp://h", 443, true, true),
+        ] {
+            let target = Target::at(&Url::parse(text).unwrap(), None).unwrap();
+            assert_eq!((target.uri.as_str(), target.port), (uri, port), "{text}");
+            assert_eq!((target.tls, target.tunnel), (tls, tunnel), "{text}");
+        }
+        assert_eq!(target("rtsp://h:1/x/y?z").path(), "/x/y?z");
+        assert_eq!(Target::at(&Url::parse("rtsp://h").unwrap(), None).unwrap().path(), "/");
     }
 
     #[test]
