@@ -10,6 +10,7 @@ mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod track;
 mod viewer;
 
 use std::collections::BTreeMap;

@@ -38,11 +38,17 @@ struct TrackClock {
 impl StreamClock {
     /// A clock for tracks with the given clock rates; `origin` is the wall-clock time of duration zero.
     pub fn new(origin: WallTime, rates: impl IntoIterator<Item = u32>) -> Self {
-        let tracks = rates
-            .into_iter()
-            .map(|rate| TrackClock { rate: rate.max(1), arrival_of_zero: None, camera_of_zero: None })
-            .collect();
+        let tracks = rates.into_iter().map(TrackClock::new).collect();
         Self { origin, tracks, shift: 0, bias: 0, handed_out: false }
+    }
+
+    /// The tracks are now these, a clock rate each, and whether it is a track that goes on: what is known of it stays.
+    pub fn change_tracks(&mut self, tracks: impl IntoIterator<Item = (u32, bool)>) {
+        let mut before = std::mem::take(&mut self.tracks).into_iter();
+        for (rate, goes_on) in tracks {
+            let known = before.next().filter(|_| goes_on);
+            self.tracks.push(known.unwrap_or_else(|| TrackClock::new(rate)));
+        }
     }
 
     /// What the camera reported belongs to an earlier epoch.
@@ -114,6 +120,10 @@ impl StreamClock {
 }
 
 impl TrackClock {
+    fn new(rate: u32) -> Self {
+        Self { rate: rate.max(1), arrival_of_zero: None, camera_of_zero: None }
+    }
+
     /// Nanoseconds from timestamp 0 to `timestamp`.
     fn media_time(&self, timestamp: u64) -> i128 {
         i128::from(timestamp) * 1_000_000_000 / i128::from(self.rate)
@@ -161,6 +171,17 @@ mod tests {
         let (timestamp, wall) = clock.report(VIDEO, Duration::from_secs(2)).unwrap();
         assert_eq!(timestamp, 1_000_000 + 180_000);
         assert!(same(wall, ORIGIN.after(Duration::from_secs(2))));
+    }
+
+    #[test]
+    fn a_track_that_goes_on_keeps_its_time_when_others_change() {
+        let mut clock = clock();
+        let before = clock.report(VIDEO, Duration::from_secs(1)).unwrap();
+        clock.change_tracks([(90_000, true), (48_000, false), (90_000, false)]);
+        assert_eq!(clock.report(VIDEO, Duration::from_secs(1)), Some(before));
+        assert_eq!(clock.report(AUDIO, Duration::from_secs(1)), None, "its time begins with its first frame");
+        clock.change_tracks([(90_000, true)]);
+        assert_eq!(clock.report(AUDIO, Duration::from_secs(1)), None);
     }
 
     #[test]

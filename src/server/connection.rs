@@ -1,5 +1,6 @@
 //! One connection: its requests, its answers, and the media of its interleaved sessions.
 
+use std::cmp::Ordering;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
@@ -227,7 +228,7 @@ impl Connection {
         let session = &mut self.sessions[index];
         let stream = Arc::clone(session.mount().stream());
         let Some(playing) = session.playing() else { return Ok(None) };
-        let burst = match playing.accept(delivery) {
+        let burst = match playing.accept(delivery, &stream) {
             Ok(Some(burst)) => burst,
             Ok(None) => return Ok(None),
             Err(reason) => return Ok(Some(reason)),
@@ -343,16 +344,30 @@ impl Playing {
     ///
     /// # Errors
     /// It is the end of the session, for this reason.
-    pub(super) fn accept(&mut self, delivery: Delivery) -> Result<Option<Arc<Burst>>, Disconnect> {
+    pub(super) fn accept(
+        &mut self,
+        delivery: Delivery,
+        stream: &Stream,
+    ) -> Result<Option<Arc<Burst>>, Disconnect> {
         match delivery {
-            Delivery::Burst(burst) if self.player.is_outdated(&burst) => Err(Disconnect::StreamChanged),
-            Delivery::Burst(burst) => Ok(Some(burst)),
+            Delivery::Burst(burst) => match self.player.compare(&burst) {
+                Ordering::Less => Ok(None),
+                Ordering::Greater if !self.keeps_up(&burst, stream) => Err(Disconnect::StreamChanged),
+                Ordering::Equal | Ordering::Greater => Ok(Some(burst)),
+            },
             Delivery::Lagged => {
                 self.player.skip();
                 Ok(None)
             }
             Delivery::Closed => Err(Disconnect::EndOfStream),
         }
+    }
+
+    /// Whether the tracks played are among those of the burst's description, as they were.
+    fn keeps_up(&mut self, burst: &Burst, stream: &Stream) -> bool {
+        let status = stream.status();
+        let status = status.borrow();
+        status.described.as_ref().is_some_and(|described| self.player.keep_up(burst, described))
     }
 
     /// Counts what was sent of a burst.

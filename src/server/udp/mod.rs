@@ -137,7 +137,7 @@ impl UdpSession {
     fn deliver(&mut self, delivery: Delivery, plan: &mut Plan) -> Option<Disconnect> {
         let stream = Arc::clone(self.session.mount().stream());
         let playing = self.session.playing()?;
-        let burst = match playing.accept(delivery) {
+        let burst = match playing.accept(delivery, &stream) {
             Ok(Some(burst)) => burst,
             Ok(None) => return None,
             Err(reason) => return Some(reason),

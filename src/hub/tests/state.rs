@@ -1,0 +1,75 @@
+//! What the state tells, and the end of a stream.
+
+use super::*;
+
+#[test]
+fn the_state_tells_of_attempts_failures_and_sessions() {
+    let mut source = Source::live();
+    let status = source.stream().status();
+    assert_eq!((status.borrow().phase, status.borrow().sessions), (Phase::Live, 1));
+    assert_eq!(status.borrow().transport, Some(Transport::Tcp));
+    assert!(status.borrow().live_since().is_some() && status.borrow().next_try.is_none());
+    for attempt in 1..=2 {
+        source.publisher.failed(
+            FailureClass::Refused,
+            "refused".into(),
+            Duration::from_secs(3),
+            String::new(),
+        );
+        let status = status.borrow().clone();
+        assert_eq!((status.phase, status.attempt), (Phase::Retrying, attempt));
+        assert!(status.next_try.is_some() && status.transport.is_none() && status.live_since().is_none());
+        let failure = status.last_failure.unwrap();
+        assert_eq!((failure.class, failure.message.as_str()), (FailureClass::Refused, "refused"));
+    }
+    assert_eq!(source.metric("fanlight_source_retry_attempt{stream=\"door\"}"), 2.0);
+    assert_eq!(source.metric("fanlight_source_retry_delay_seconds{stream=\"door\"}"), 3.0);
+    let failures = "fanlight_source_failures_total{reason=\"refused\",stream=\"door\"}";
+    assert_eq!(source.metric(failures), 2.0);
+    std::thread::sleep(Duration::from_millis(20)); // an outage that can be measured
+    source.publisher.connecting();
+    source.publisher.begin(description(H264_AND_SOUND));
+    source.publisher.live(Some(Transport::Udp));
+    assert_eq!((status.borrow().attempt, status.borrow().sessions), (0, 2));
+    assert_eq!(source.metric("fanlight_source_connects_total{stream=\"door\"}"), 2.0);
+    assert_eq!(source.metric("fanlight_source_reconnects_total{stream=\"door\"}"), 1.0);
+    assert!(source.metric("fanlight_source_outage_seconds_total{stream=\"door\"}") >= 0.02);
+    source.publisher.idle();
+    assert_eq!(source.metric("fanlight_source_state{state=\"idle\",stream=\"door\"}"), 1.0);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_removed_ends_for_everybody_and_for_good() {
+    let mut source = Source::live();
+    let stream = source.stream();
+    let seat = join(&stream);
+    assert!(source.hub.find("door").is_some() && source.hub.find("yard").is_none());
+    source.hub.remove("yard");
+    source.hub.remove("door");
+    assert!(source.hub.find("door").is_none() && source.hub.streams().is_empty());
+    assert_eq!(seat.kicked().await, Disconnect::StreamChanged);
+    assert!(stream.described().await.is_none());
+    // The source notices a moment later.
+    source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::ZERO, String::new());
+    source.publisher.connecting();
+    source.publisher.begin(description(H265));
+    source.publisher.live(Some(Transport::Tcp));
+    source.publisher.idle();
+    assert!(stream.is_closed());
+    assert!(!source.hub.metrics().render().unwrap().contains("door"));
+}
+
+#[test]
+fn a_stream_of_the_same_name_takes_the_place_of_the_old_one() {
+    let mut source = Source::live();
+    let (old, seat) = (source.stream(), join(&source.stream()));
+    let mut new = source.hub.add("door");
+    assert!(old.is_closed() && !new.stream().is_closed());
+    assert_eq!(seat.kicked().now_or_never(), Some(Disconnect::StreamChanged));
+    let found = source.hub.find("door").unwrap();
+    assert!(Arc::ptr_eq(&found, new.stream()) && source.hub.streams().len() == 1);
+    new.connecting();
+    source.publisher.live(Some(Transport::Tcp));
+    assert_eq!(source.metric("fanlight_source_state{state=\"connecting\",stream=\"door\"}"), 1.0);
+    assert_eq!(source.metric("fanlight_source_state{state=\"stopped\",stream=\"door\"}"), 0.0);
+}
