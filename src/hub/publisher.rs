@@ -142,14 +142,29 @@ impl Publisher {
         metrics.failure(class);
         metrics.phase(Phase::Retrying);
         metrics.retry_delay.set(delay.as_secs_f64());
-        self.stream.outage_begins(self.last_packet.take().unwrap_or_else(Instant::now));
+        let now = Instant::now();
+        let since = self.stream.outage_begins(self.last_packet.take().unwrap_or(now));
+        self.stream.record_with(|record| {
+            record.failed(class, &message, now);
+            record.outage_begins(since, class, &message);
+        });
         self.stream.status.send_modify(|status| {
             status.enter(Phase::Retrying);
             status.attempt += 1;
-            status.next_try = Some(Instant::now() + delay);
+            status.next_try = Some(now + delay);
             status.last_failure = Some(Failure { class, message, at: SystemTime::now() });
             status.decision = Some(why);
             metrics.retry_attempt.set(i64::from(status.attempt));
+        });
+    }
+
+    /// Says by which rule attempts are made, and what was learned about the source, a sentence each; until said anew.
+    pub fn explain(&mut self, strategy: &str, learned: Vec<String>) {
+        self.stream.record_with(|record| {
+            if record.strategy != strategy {
+                strategy.clone_into(&mut record.strategy);
+            }
+            record.learned = learned;
         });
     }
 

@@ -23,6 +23,8 @@ pub struct Viewer {
     pub user_agent: Option<String>,
     /// When its session began.
     pub since: Instant,
+    /// Since when packets are to flow; `None` while it pauses. Locked at PLAY and PAUSE, and when somebody asks.
+    playing: Mutex<Option<Instant>>,
     kicked: CancellationToken,
     kick_reason: OnceLock<Disconnect>,
     packets: AtomicU64,
@@ -36,6 +38,11 @@ impl Viewer {
     pub fn kick(&self, reason: Disconnect) {
         let _ = self.kick_reason.set(reason); // the first reason stands
         self.kicked.cancel();
+    }
+
+    /// Since when packets are to flow to it; `None` while it pauses.
+    pub fn playing_since(&self) -> Option<Instant> {
+        *self.playing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// RTP packets handed to the kernel for it.
@@ -84,6 +91,7 @@ impl Viewers {
             transport,
             user_agent,
             since: Instant::now(),
+            playing: Mutex::default(),
             kicked: CancellationToken::new(),
             kick_reason: OnceLock::new(),
             packets: AtomicU64::new(0),
@@ -113,6 +121,16 @@ impl Seat {
     /// The viewer who sits here.
     pub fn viewer(&self) -> &Arc<Viewer> {
         &self.viewer
+    }
+
+    /// Packets are to flow from now on.
+    pub fn plays(&self) {
+        *self.viewer.playing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// No packets are to flow for the time being.
+    pub fn pauses(&self) {
+        *self.viewer.playing.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Waits until the viewer is to be disconnected, and says why.

@@ -207,6 +207,8 @@ async fn during_an_outage_what_was_known_before_is_described() {
     source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(1), String::new());
     let described = stream.described().now_or_never().flatten().unwrap();
     assert_eq!((described.complete, described.description.tracks.len()), (false, 2));
+    source.publisher.connecting();
+    assert!(stream.described().now_or_never().flatten().is_some(), "while it is tried again, too");
     let hub = Hub::new(Arc::new(Metrics::new()));
     let mut never_live = hub.add("yard");
     never_live.connecting();

@@ -38,6 +38,89 @@ fn the_state_tells_of_attempts_failures_and_sessions() {
     assert_eq!(source.metric("fanlight_source_state{state=\"idle\",stream=\"door\"}"), 1.0);
 }
 
+#[test]
+fn the_record_tells_of_errors_outages_and_what_was_learned() {
+    let mut source = Source::live();
+    let stream = source.stream();
+    assert_eq!(
+        stream.record().outages(Instant::now()).count(),
+        0,
+        "to connect for the first time is no outage"
+    );
+    source.publisher.packet(VIDEO, &[0x80, 96, 0, 1, 0, 0, 0, 1, 0, 0, 0, 7], Instant::now()).unwrap();
+    let last_packet = Instant::now();
+    let mut fail = |class, message: &str| {
+        source.publisher.failed(class, message.into(), Duration::ZERO, String::new());
+        source.publisher.connecting();
+    };
+    fail(FailureClass::Reset, "reset");
+    fail(FailureClass::Refused, "refused");
+    fail(FailureClass::Refused, "refused");
+    let since = stream.away_since().unwrap();
+    assert!(since <= last_packet);
+    let record = stream.record();
+    let errors: Vec<_> = record.errors().map(|error| (error.class, error.count)).collect();
+    assert_eq!(errors, [(FailureClass::Refused, 2), (FailureClass::Reset, 1)]);
+    let outage = record.outages(Instant::now()).next().unwrap().clone();
+    assert_eq!((outage.start, outage.end, outage.class), (since, None, FailureClass::Reset));
+    source.publisher.explain("Fixed", vec!["It hates UDP.".into()]);
+    source.publisher.live(Some(Transport::Tcp));
+    assert_eq!(stream.away_since(), None);
+    let record = stream.record();
+    assert_eq!((record.strategy.as_str(), record.learned.len()), ("Fixed", 1));
+    assert!(record.outages(Instant::now()).next().unwrap().end.is_some());
+    assert_eq!(record.total(Instant::now()).count, 1);
+}
+
+/// Cares for the viewers of a source while `work` is done.
+async fn cared<T>(source: &Source, grace: Duration, work: impl Future<Output = T>) -> T {
+    let care = Care { grace }.run(source.stream());
+    tokio::select! {
+        () = care => unreachable!("it has no end"),
+        done = tokio::time::timeout(Duration::from_secs(10), work) => done.expect("within ten seconds"),
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_is_kept_for_the_grace_and_who_came_later_for_as_long_after_that() {
+    let mut source = Source::live();
+    let stream = source.stream();
+    let (early, paused) = (join(&stream), join(&stream));
+    early.plays();
+    paused.plays();
+    paused.pauses();
+    let grace = Duration::from_millis(200);
+    let kept = cared(&source, grace, tokio::time::timeout(grace * 2, early.kicked())).await;
+    assert!(kept.is_err(), "nobody waits while the source is live");
+    let away = Instant::now();
+    source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(60), String::new());
+    cared(&source, grace, async {
+        assert_eq!(early.kicked().await, Disconnect::Outage);
+        assert!(away.elapsed() >= grace);
+        let late = join(&stream);
+        late.plays();
+        let came = Instant::now();
+        assert_eq!(late.kicked().await, Disconnect::Outage);
+        assert!(came.elapsed() >= grace);
+    })
+    .await;
+    assert!(paused.kicked().now_or_never().is_none(), "who pauses waits for nothing");
+}
+
+#[tokio::test]
+async fn a_source_that_is_back_within_the_grace_costs_no_viewer() {
+    let mut source = Source::live();
+    let stream = source.stream();
+    let seat = join(&stream);
+    seat.plays();
+    let grace = Duration::from_millis(300);
+    source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::ZERO, String::new());
+    cared(&source, grace, tokio::time::sleep(grace / 3)).await;
+    source.publisher.live(Some(Transport::Tcp));
+    cared(&source, grace, tokio::time::sleep(grace * 2)).await;
+    assert!(seat.kicked().now_or_never().is_none());
+}
+
 #[tokio::test]
 async fn a_stream_that_is_removed_ends_for_everybody_and_for_good() {
     let mut source = Source::live();
