@@ -128,7 +128,7 @@ impl Record {
     /// The source is back at `now`, or not wanted any more.
     pub(super) fn outage_ends(&mut self, now: Instant) {
         if let Some(outage) = self.outages.back_mut() {
-            outage.end.get_or_insert(now);
+            outage.end.get_or_insert(now.max(outage.start));
         }
     }
 
