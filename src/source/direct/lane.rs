@@ -45,6 +45,15 @@ pub(super) struct Remote {
     source: Option<IpAddr>,
     rtp: Option<SocketAddr>,
     rtcp: Option<SocketAddr>,
+    /// Packets come to a group instead of to us.
+    group: Option<Group>,
+}
+
+/// Where multicast packets go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    pub(super) address: IpAddr,
+    pub(super) ports: PortPair,
 }
 
 /// Which of the two ports of a pair.
@@ -69,7 +78,26 @@ impl Remote {
             source,
             rtp: ports.map(|ports| SocketAddr::new(from, ports.rtp)),
             rtcp: rtcp.map(|port| SocketAddr::new(from, port)),
+            group: None,
         }
+    }
+
+    /// From the answer to SETUP of multicast; `None` if it names no group. Reports go to the camera itself, once its
+    /// address is known.
+    pub(super) fn multicast(peer: IpAddr, spec: Option<&TransportSpec>) -> Option<Self> {
+        let spec = spec?;
+        let address: IpAddr = spec.destination.as_deref()?.parse().ok()?;
+        // Some write the group's ports as the server's.
+        let ports = spec.port.or(spec.server_port).or(spec.client_port).filter(|ports| ports.rtp > 0)?;
+        let rtcp = ports.rtcp.filter(|port| *port > 0).or(ports.rtp.checked_add(1))?;
+        let group = Group { address, ports: PortPair { rtp: ports.rtp, rtcp } };
+        let source = spec.source.as_deref().and_then(|source| source.parse().ok());
+        address.is_multicast().then_some(Self { peer, source, rtp: None, rtcp: None, group: Some(group) })
+    }
+
+    /// The group to join.
+    pub(super) fn group(&self) -> Option<Group> {
+        self.group
     }
 
     /// Where to send to.
@@ -228,6 +256,8 @@ pub(super) fn is_rtcp(packet: &[u8]) -> bool {
 pub(super) enum Offer {
     Tcp(Channels),
     Udp(PortPair),
+    /// To a group and ports that the camera names.
+    Multicast,
 }
 
 fn event(track: TrackId, arrival: Arrival) -> Event {

@@ -1,7 +1,7 @@
 //! One session with a camera: the conversation, its connection and its ports.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
+use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -21,13 +21,14 @@ use crate::config::CameraUrl;
 use crate::rtsp::transport::Channels;
 use crate::sdp::Description;
 use crate::source::error::{Error, Step};
-use crate::vocabulary::{FailureClass, Transport};
+use crate::vocabulary::{FailureClass, TrackId, Transport};
 
 /// A session whose tracks are known and not yet set up.
 #[derive(Debug)]
 pub(in crate::source) struct Described {
     wire: Wire,
     teardowns: Teardowns,
+    multicast: bool,
 }
 
 /// A session that delivers packets. Dropped, it is torn down in the background ([`Teardowns`]).
@@ -48,7 +49,7 @@ impl Described {
         let mut target = Target::of(camera)?;
         for _ in 0..=REDIRECTS_MAX {
             match describe(&target, reach).await {
-                Ok(wire) => return Ok(Self { wire, teardowns }),
+                Ok(wire) => return Ok(Self { wire, teardowns, multicast: reach.multicast }),
                 Err(Stop::Redirect(to)) => {
                     tracing::debug!("the camera redirects");
                     target = target.redirected(&to)?;
@@ -68,7 +69,7 @@ impl Described {
     pub(in crate::source) async fn play(self, transport: Transport) -> Result<Playing, Error> {
         let mut playing = Playing { wire: Some(self.wire), teardowns: self.teardowns };
         let wire = playing.wire.as_mut().expect("just put there");
-        wire.play(transport).await.map_err(|stop| match stop {
+        wire.play(transport, self.multicast).await.map_err(|stop| match stop {
             Stop::Failed(error) => error,
             Stop::Redirect(_) => {
                 Error::new(FailureClass::Status, "the camera redirects a session that is being set up")
@@ -152,8 +153,8 @@ struct Wire {
     buf: BytesMut,
     /// When that was read.
     read_at: Instant,
-    /// By track, over UDP.
-    ports: Vec<Ports>,
+    /// Over UDP.
+    ports: Vec<(TrackId, Ports)>,
     /// Room for datagrams.
     datagrams: BytesMut,
     /// Over UDP, the connection may be closed while media flows.
@@ -189,28 +190,31 @@ impl Wire {
         }
     }
 
-    async fn play(&mut self, transport: Transport) -> Result<(), Stop> {
-        let tracks = self.dialogue.description().tracks.len();
-        let (peer, local): (IpAddr, IpAddr) = (self.link.peer, self.link.local);
-        let mut offers = Vec::with_capacity(tracks);
-        for track in 0..tracks {
+    async fn play(&mut self, transport: Transport, multicast: bool) -> Result<(), Stop> {
+        let local = self.link.local;
+        let no_ports = |error: &io::Error| Stop::from(io_error(error, Step::Setup, "a pair of UDP ports"));
+        let mut offers = Vec::new();
+        for (index, track) in self.dialogue.description().tracks.iter().enumerate() {
             offers.push(match transport {
-                Transport::Tcp => Offer::Tcp(Channels::nth(track).ok_or_else(|| {
-                    Error::new(
-                        FailureClass::Protocol,
-                        "the camera's SDP has more tracks than there are channels",
-                    )
+                Transport::Tcp => Offer::Tcp(Channels::nth(index).ok_or_else(|| {
+                    let words = "the camera's SDP has more tracks than there are channels";
+                    Error::new(FailureClass::Protocol, words)
                 })?),
+                Transport::Udp if multicast => Offer::Multicast,
                 Transport::Udp => {
-                    let ports = Ports::bind(local)
-                        .map_err(|error| io_error(&error, Step::Setup, "a pair of UDP ports"))?;
+                    let ports = Ports::bind(local).map_err(|error| no_ports(&error))?;
                     let pair = ports.pair();
-                    self.ports.push(ports);
+                    self.ports.push((track.id, ports));
                     Offer::Udp(pair)
                 }
             });
         }
-        self.dialogue.play(offers, peer, Instant::now())?;
+        self.dialogue.play(offers, self.link.peer, Instant::now())?;
+        self.until(|dialogue| dialogue.stage() != Stage::SettingUp).await?;
+        for (track, group) in self.dialogue.groups() {
+            let ports = Ports::join(group, local).map_err(|error| no_ports(&error))?;
+            self.ports.push((track, ports));
+        }
         self.until(|dialogue| dialogue.stage() == Stage::Playing).await
     }
 
@@ -241,11 +245,10 @@ impl Wire {
             return Poll::Ready(Ok(Went::On));
         }
         self.poll_write(cx)?;
-        for (track, ports) in self.ports.iter().enumerate() {
+        for (track, ports) in &self.ports {
             if let Poll::Ready((port, from, packet)) = ports.poll_recv(cx, &mut self.datagrams) {
                 let now = Instant::now();
-                let track = self.dialogue.description().tracks[track].id;
-                self.dialogue.datagram(track, port, from, packet, now);
+                self.dialogue.datagram(*track, port, from, packet, now);
                 return Poll::Ready(self.tick(now).map(|_| Went::On));
             }
         }
@@ -306,7 +309,7 @@ impl Wire {
     /// Writes what there is to write, as far as the sockets take it.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
         for (track, port, to, packet) in self.dialogue.datagrams().drain(..) {
-            if let Some(ports) = self.ports.get(track.index()) {
+            if let Some((_, ports)) = self.ports.iter().find(|(of, _)| *of == track) {
                 ports.send(port, to, &packet);
             }
         }
@@ -315,7 +318,7 @@ impl Wire {
         if self.closed {
             out.clear();
         }
-        let failed = |error: &std::io::Error| Stop::from(io_error(error, step, &step.to_string()));
+        let failed = |error: &io::Error| Stop::from(io_error(error, step, &step.to_string()));
         while !out.is_empty() {
             match pin!(self.link.stream.write(out)).poll(cx) {
                 Poll::Ready(Ok(0)) | Poll::Pending => break,

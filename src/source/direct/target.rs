@@ -36,6 +36,8 @@ pub(in crate::source) struct Reach {
     pub(in crate::source) limit: Duration,
     /// How long packets that overtook others wait for them, over UDP.
     pub(in crate::source) reorder: Duration,
+    /// UDP to a group the camera names, instead of to us.
+    pub(in crate::source) multicast: bool,
     /// The address to connect from; the system's choice otherwise.
     pub(in crate::source) from: Option<IpAddr>,
     /// Which certificates are taken, over TLS.
@@ -47,7 +49,7 @@ pub(in crate::source) struct Reach {
 impl Reach {
     /// Straight from here, with so much time for each step.
     pub(in crate::source) fn new(limit: Duration) -> Self {
-        Self { limit, reorder: REORDER, from: None, trust: Trust::System, proxy: None }
+        Self { limit, reorder: REORDER, multicast: false, from: None, trust: Trust::System, proxy: None }
     }
 }
 

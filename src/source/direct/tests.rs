@@ -162,6 +162,45 @@ async fn packets_over_udp_are_put_in_order_and_those_of_strangers_left_out() {
     assert_eq!(found.unwrap(), [1, 2, 3, 4, 5, 6]);
 }
 
+#[tokio::test]
+async fn packets_come_by_multicast() {
+    let (listener, address) = listen().await;
+    let sender = udp("127.0.0.1").await;
+    socket2::SockRef::from(&sender).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+    // A port nobody else has just now; the group is of the range for local use.
+    let port = udp("127.0.0.1").await.local_addr().unwrap().port() & !1;
+    let group = SocketAddr::from((Ipv4Addr::new(239, 255, 76, 1), port));
+    let camera = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (reads, writes) = tokio::io::split(stream);
+        let answer = |request: &Request| {
+            let cseq = request.cseq().unwrap();
+            if request.method == Method::Setup {
+                assert_eq!(request.headers.get("Transport"), Some("RTP/AVP;multicast"));
+                let transport =
+                    format!("RTP/AVP;multicast;destination={};port={port}-{};ttl=1", group.ip(), port + 1);
+                let answer = format!(
+                    "RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\nSession: 7\r\nTransport: {transport}\r\n\r\n"
+                );
+                return Some(answer.into_bytes());
+            }
+            if request.method == Method::Play {
+                for sequence in [1, 2, 3] {
+                    sender.try_send_to(&packet(sequence), group).unwrap();
+                }
+                return Some(format!("RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n\r\n").into_bytes());
+            }
+            Some(usual(request))
+        };
+        converse(reads, writes, Log::default(), answer).await;
+    };
+    let url = format!("rtsp://{address}/x");
+    let mut reach = reach();
+    reach.multicast = true;
+    let (found, ()) = tokio::join!(play(&url, &reach, Transport::Udp, 3), camera);
+    assert_eq!(found.unwrap(), [1, 2, 3]);
+}
+
 async fn udp(address: &str) -> UdpSocket {
     let socket = UdpSocket::bind((address, 0)).await.unwrap();
     socket.writable().await.unwrap();

@@ -1,13 +1,13 @@
 //! A pair of UDP ports for one track.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use tokio::net::UdpSocket;
 
-use super::lane::Port;
+use super::lane::{Group, Port};
 use crate::rtsp::transport::PortPair;
 
 /// The sockets of one track.
@@ -38,6 +38,15 @@ impl Ports {
             }
         }
         Err(last)
+    }
+
+    /// The ports of a multicast group, joined on the interface with this address.
+    pub(super) fn join(group: Group, local: IpAddr) -> io::Result<Self> {
+        Ok(Self {
+            rtp: joined(group.address, group.ports.rtp, local)?,
+            rtcp: joined(group.address, group.ports.rtcp, local)?,
+            pair: group.ports,
+        })
     }
 
     /// What to ask for in SETUP.
@@ -90,7 +99,24 @@ fn recv(socket: &UdpSocket, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<(S
 }
 
 fn socket(local: IpAddr, port: u16) -> io::Result<UdpSocket> {
-    let socket = std::net::UdpSocket::bind(SocketAddr::new(local, port))?;
+    ready_made(std::net::UdpSocket::bind(SocketAddr::new(local, port))?)
+}
+
+/// Bound to the group, so that other groups on the same port are not heard; others may listen as well.
+fn joined(group: IpAddr, port: u16, local: IpAddr) -> io::Result<UdpSocket> {
+    let domain = if group.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
+    let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::new(group, port).into())?;
+    match (group, local) {
+        (IpAddr::V4(group), IpAddr::V4(local)) => socket.join_multicast_v4(&group, &local)?,
+        (IpAddr::V6(group), _) => socket.join_multicast_v6(&group, 0)?,
+        (IpAddr::V4(group), IpAddr::V6(_)) => socket.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED)?,
+    }
+    ready_made(socket.into())
+}
+
+fn ready_made(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
     // A key frame comes as one burst; the kernel gives what its limit allows.
     let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);

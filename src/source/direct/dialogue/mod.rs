@@ -25,7 +25,7 @@ use super::control::Uris;
 use super::exchange::{Ask, Exchange};
 use super::inbound::{Framing, Inbound};
 use super::keep_alive::KeepAlive;
-use super::lane::{Clock, Lane, Offer, Port};
+use super::lane::{Clock, Group, Lane, Offer, Path, Port};
 use super::login::Login;
 use super::reorder::Bounds;
 use crate::config::Credentials;
@@ -286,6 +286,14 @@ impl Dialogue {
     /// The datagrams to send: from which track's port, and where to.
     pub(super) fn datagrams(&mut self) -> &mut VecDeque<(TrackId, Port, SocketAddr, Vec<u8>)> {
         &mut self.datagrams
+    }
+
+    /// The groups to join before packets come, by track.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (TrackId, Group)> {
+        self.lanes.iter().filter_map(|lane| match &lane.path {
+            Path::Udp(remote) => Some((lane.track, remote.group()?)),
+            Path::Tcp(_) => None,
+        })
     }
 
     /// What came of it all.

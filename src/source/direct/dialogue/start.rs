@@ -93,6 +93,7 @@ impl Dialogue {
         self.adopt_session(&response.headers);
         let spec =
             response.headers.get("Transport").and_then(|value| transport::parse(value).into_iter().next());
+        let Some(peer) = self.peer else { return Ok(()) };
         let path = match self.offers[track] {
             Offer::Tcp(asked) => Path::Tcp(self.channels(asked, spec.as_ref())),
             Offer::Udp(_) => {
@@ -101,9 +102,11 @@ impl Dialogue {
                     let words = "SETUP: UDP was asked for, and the camera grants TCP only";
                     return Err(Error::new(FailureClass::Status, words).into());
                 }
-                let Some(peer) = self.peer else { return Ok(()) };
                 Path::Udp(Remote::new(peer, spec.as_ref()))
             }
+            Offer::Multicast => Path::Udp(Remote::multicast(peer, spec.as_ref()).ok_or_else(|| {
+                Error::new(FailureClass::Status, "SETUP: the camera grants no multicast group")
+            })?),
         };
         let ssrc = (self.options.seed >> 16) as u32 ^ track as u32;
         if let Path::Tcp(channels) = path {
@@ -170,6 +173,7 @@ impl Dialogue {
                 format!("{profile};unicast;client_port={ports}")
             }
             Some(Offer::Tcp(channels)) => transport::Offer::Tcp(Some(*channels)).to_string(),
+            Some(Offer::Multicast) => "RTP/AVP;multicast".to_owned(),
             None => String::new(),
         }
     }
