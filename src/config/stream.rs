@@ -26,6 +26,8 @@ pub struct Stream {
     pub read_timeout: Duration,
     /// How long viewers are kept while the camera is away.
     pub outage_grace: Duration,
+    /// Show viewers of a JPEG stream a picture that says so while the camera is away.
+    pub no_signal: bool,
     /// How pauses between attempts grow.
     pub retry: Retry,
     /// Shortest pause before a new attempt after a failure.
@@ -117,6 +119,7 @@ impl Stream {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(10),
             outage_grace: Duration::from_secs(60),
+            no_signal: false,
             retry: Retry::Auto,
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
@@ -232,6 +235,7 @@ pub(super) const CAMERA_KEYS: &[Key<Draft>] = &[
         name: "outage_grace",
         read: |d, v| v.read(&mut d.settings.outage_grace, |v| v.duration(Duration::ZERO)),
     },
+    Key { name: "no_signal", read: |d, v| v.read(&mut d.settings.no_signal, Value::flag) },
     Key { name: "retry", read: |d, v| v.read(&mut d.settings.retry, |v| v.word(&Retry::WORDS)) },
     Key { name: "retry_min", read: |d, v| v.read(&mut d.settings.retry_min, |v| v.duration(RETRY)) },
     Key { name: "retry_max", read: |d, v| v.read(&mut d.settings.retry_max, |v| v.duration(RETRY)) },

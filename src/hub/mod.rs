@@ -8,6 +8,7 @@ mod burst;
 mod care;
 mod publisher;
 mod record;
+mod standby;
 mod status;
 mod stream;
 #[cfg(test)]

@@ -284,6 +284,7 @@ impl Connection {
             metrics: Arc::clone(&self.shared.metrics),
             timeout: self.shared.settings.session_timeout,
             stop: self.shared.stop.child_token(),
+            whereabouts: Default::default(),
         };
         self.shared.workers.spawn("udp session", move || session.run());
         Ok(response)

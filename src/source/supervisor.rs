@@ -64,7 +64,7 @@ pub async fn run(publisher: Publisher, settings: Settings, sources: Sources, sto
         refusal_max: 6 * settings.retry_max,
         ..Limits::default()
     };
-    let care = Care { grace: settings.outage_grace };
+    let care = Care { grace: settings.outage_grace, no_signal: settings.no_signal };
     let supervisor = Supervisor {
         rule: rule(&settings).map(|strategy| (strategy, Streak::default())),
         settings,

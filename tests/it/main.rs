@@ -6,6 +6,7 @@ mod conformance;
 mod continuity;
 mod file_server;
 mod floors;
+mod nat;
 mod on_demand;
 mod reconnect;
 mod rehearsal;

@@ -4,9 +4,11 @@
 //! connections send its requests to. Its packets leave through sockets that all worker threads share; a burst is one
 //! system call where the kernel segments for us (GSO, through `quinn-udp`).
 
+mod learn;
 mod ports;
 mod table;
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
+use learn::{Port, Whereabouts};
 pub use ports::UdpPorts;
 pub(super) use table::{Command, UdpHandle, UdpSeat, UdpTable};
 
@@ -36,6 +39,7 @@ pub(super) struct UdpSession {
     pub(super) metrics: Arc<Metrics>,
     pub(super) timeout: Duration,
     pub(super) stop: CancellationToken,
+    pub(super) whereabouts: Whereabouts,
 }
 
 impl UdpSession {
@@ -92,6 +96,7 @@ impl UdpSession {
             Command::SetUp { mount, generation, track, client, reply } => {
                 let outcome = self.session.admits(&mount, generation).and_then(|()| {
                     let carrier = self.seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
+                    self.whereabouts.set_up(track.id);
                     self.session.set_up(&track, carrier)
                 });
                 let ended = outcome == Err(Status::SESSION_NOT_FOUND);
@@ -123,7 +128,17 @@ impl UdpSession {
                 ended.then_some(Disconnect::Teardown)
             }
             Command::Received(datagram) => {
+                if self.whereabouts.heard() {
+                    self.seat.settled();
+                }
                 self.session.received(&datagram, &self.metrics);
+                None
+            }
+            Command::Opened { from, port, datagram } => {
+                self.opened(from, port);
+                if port == Port::Rtcp {
+                    self.session.received(&datagram, &self.metrics);
+                }
                 None
             }
             Command::Touch => {
@@ -132,6 +147,26 @@ impl UdpSession {
             }
             Command::Superseded => Some(Disconnect::Closed),
         }
+    }
+
+    /// The viewer has opened its NAT from `from`: the track whose port that must be goes there from now on.
+    fn opened(&mut self, from: SocketAddr, port: Port) {
+        let Some(track) = self.whereabouts.opens(port, self.session.tracks()) else { return };
+        let Some(Carrier::Ports { rtp, rtcp }) = self.session.carrier(track) else { return };
+        if !self.seat.found_at(from) {
+            return;
+        }
+        self.whereabouts.moved(track, port);
+        self.session.set_carrier(
+            track,
+            match port {
+                Port::Rtp => Carrier::Ports { rtp: from, rtcp },
+                Port::Rtcp => Carrier::Ports { rtp, rtcp: from },
+            },
+        );
+        self.seat.keep(self.session.carriers());
+        self.session.touch();
+        tracing::debug!(%track, ?port, "a viewer's port was learned");
     }
 
     fn deliver(&mut self, delivery: Delivery, plan: &mut Plan) -> Option<Disconnect> {
