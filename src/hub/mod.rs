@@ -24,8 +24,8 @@ pub use care::Care;
 pub use publisher::Publisher;
 pub use record::{Outage, OutageTotal, Record, Trouble};
 pub use status::{BitRate, Described, Failure, Status, TrackStats};
-pub use stream::{Delivery, Demand, Stream, Subscription};
-pub use viewer::{Seat, Viewer};
+pub use stream::{Delivery, Demand, RING, Stream, Subscription};
+pub use viewer::{Seat, Tally, Viewer};
 
 use crate::metrics::Metrics;
 

@@ -91,21 +91,21 @@ async fn a_viewer_is_kept_for_the_grace_and_who_came_later_for_as_long_after_tha
     paused.plays();
     paused.pauses();
     let grace = Duration::from_millis(200);
-    let kept = cared(&source, grace, tokio::time::timeout(grace * 2, early.kicked())).await;
+    let kept = cared(&source, grace, tokio::time::timeout(grace * 2, early.viewer().kicked())).await;
     assert!(kept.is_err(), "nobody waits while the source is live");
     let away = Instant::now();
     source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(60), String::new());
     cared(&source, grace, async {
-        assert_eq!(early.kicked().await, Disconnect::Outage);
+        assert_eq!(early.viewer().kicked().await, Disconnect::Outage);
         assert!(away.elapsed() >= grace);
         let late = join(&stream);
         late.plays();
         let came = Instant::now();
-        assert_eq!(late.kicked().await, Disconnect::Outage);
+        assert_eq!(late.viewer().kicked().await, Disconnect::Outage);
         assert!(came.elapsed() >= grace);
     })
     .await;
-    assert!(paused.kicked().now_or_never().is_none(), "who pauses waits for nothing");
+    assert!(paused.viewer().kicked().now_or_never().is_none(), "who pauses waits for nothing");
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn a_source_that_is_back_within_the_grace_costs_no_viewer() {
     cared(&source, grace, tokio::time::sleep(grace / 3)).await;
     source.publisher.live(Some(Transport::Tcp));
     cared(&source, grace, tokio::time::sleep(grace * 2)).await;
-    assert!(seat.kicked().now_or_never().is_none());
+    assert!(seat.viewer().kicked().now_or_never().is_none());
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_stream_that_is_removed_ends_for_everybody_and_for_good() {
     source.hub.remove("yard");
     source.hub.remove("door");
     assert!(source.hub.find("door").is_none() && source.hub.streams().is_empty());
-    assert_eq!(seat.kicked().await, Disconnect::StreamChanged);
+    assert_eq!(seat.viewer().kicked().await, Disconnect::StreamChanged);
     assert!(stream.described().await.is_none());
     // The source notices a moment later.
     source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::ZERO, String::new());
@@ -149,7 +149,7 @@ fn a_stream_of_the_same_name_takes_the_place_of_the_old_one() {
     let (old, seat) = (source.stream(), join(&source.stream()));
     let mut new = source.hub.add("door");
     assert!(old.is_closed() && !new.stream().is_closed());
-    assert_eq!(seat.kicked().now_or_never(), Some(Disconnect::StreamChanged));
+    assert_eq!(seat.viewer().kicked().now_or_never(), Some(Disconnect::StreamChanged));
     let found = source.hub.find("door").unwrap();
     assert!(Arc::ptr_eq(&found, new.stream()) && source.hub.streams().len() == 1);
     new.connecting();

@@ -19,7 +19,7 @@ pub(in crate::server) enum Port {
 
 /// What one session has learned of its viewer's ports.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Whereabouts {
+pub(super) struct Whereabouts {
     /// A packet came from a port that was named.
     as_named: bool,
     moved: Vec<(TrackId, Port)>,
