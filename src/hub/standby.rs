@@ -16,7 +16,11 @@ pub(super) struct Standby {
     generation: u32,
     timeline: Timeline,
     builder: BurstBuilder,
-    frame: Frame,
+    /// The type, width and height of the camera's pictures.
+    size: (u8, u16, u16),
+    name: String,
+    /// Drawn when it is shown first.
+    frame: Option<Frame>,
     packets: ClipPackets,
     sequence: u16,
     timestamp: u32,
@@ -45,7 +49,9 @@ impl Standby {
             generation,
             timeline,
             builder: builder.continuing(),
-            frame: Frame::card(kind, width, height, &["no signal", name])?,
+            size: (kind, width, height),
+            name: name.to_owned(),
+            frame: None,
             packets: ClipPackets::new(PACKET_SIZE),
             sequence: 0,
             timestamp: 0,
@@ -55,13 +61,18 @@ impl Standby {
 
     /// The picture, for the moment `now`; `arrival` is the same since the stream was made.
     pub(super) fn picture(&mut self, now: Instant, arrival: Duration) -> Option<Burst> {
+        let (kind, width, height) = self.size;
+        if self.frame.is_none() {
+            self.frame = Frame::card(kind, width, height, &["no signal", &self.name]);
+        }
         let Self { timeline, builder, track, .. } = self;
         // Each picture is an epoch: its time is the wall clock's.
         timeline.start_epoch();
         self.timestamp = self.timestamp.wrapping_add(1);
         let mut first = true;
+        let frame = self.frame.as_ref()?;
         self.sequence =
-            self.packets.frame(&self.frame, self.sequence, self.timestamp, self.ssrc, |packet, header| {
+            self.packets.frame(frame, self.sequence, self.timestamp, self.ssrc, |packet, header| {
                 let place = timeline.place(self.ssrc, header.sequence, header.timestamp, arrival);
                 let kind = PacketKind { key: first, frame_start: first, droppable: false };
                 first = false;
