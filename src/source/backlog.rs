@@ -79,6 +79,11 @@ impl Backlog {
         self.has_key || (self.video.is_none() && self.proof == Proof::Pictures)
     }
 
+    /// The track whose key frames count.
+    pub(super) fn video(&self) -> Option<TrackId> {
+        self.video.as_ref().map(|(track, ..)| *track)
+    }
+
     /// When the last packet came.
     pub(super) fn last(&self) -> Option<Instant> {
         self.last

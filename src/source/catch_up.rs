@@ -12,50 +12,53 @@ use bytes::Bytes;
 use super::session::{Data, Event, Packet};
 use crate::vocabulary::TrackId;
 
-/// Moves events so that none has arrived before `after`, and their timestamps with them.
-pub(super) fn fit_behind(events: &mut [Event], after: Instant) {
-    let arrivals = || {
-        events.iter().filter_map(|event| match event {
-            Event::Packet(packet) => Some(packet.received),
-            Event::Report { .. } => None,
-        })
-    };
+/// Moves the packets of the `video` track so that none has arrived before the last one published of it, and their
+/// timestamps with them. Those of other tracks that came before the last one published have been heard already, and
+/// are left out. `published` is by track.
+pub(super) fn fit_behind(events: &mut Vec<Event>, video: Option<TrackId>, published: &[Option<Instant>]) {
+    let last = |track: TrackId| published.get(track.index()).copied().flatten();
+    events.retain(|event| match event {
+        Event::Packet(packet) if Some(packet.track) != video => {
+            last(packet.track).is_none_or(|last| packet.received > last)
+        }
+        Event::Packet(_) | Event::Report { .. } => true,
+    });
+    if let Some(track) = video
+        && let Some(last) = last(track)
+    {
+        let of_track = events.iter_mut().filter_map(|event| match event {
+            Event::Packet(packet) if packet.track == track => Some(packet),
+            Event::Packet(_) | Event::Report { .. } => None,
+        });
+        compress(&mut of_track.collect::<Vec<_>>(), last + APART);
+    }
+}
+
+/// Moves packets of one track so that the first arrives at `begin` and the last when it did.
+fn compress(packets: &mut [&mut Packet], begin: Instant) {
+    let arrivals = || packets.iter().map(|packet| packet.received);
     let (Some(first), Some(last)) = (arrivals().min(), arrivals().max()) else { return };
-    let begin = after + APART;
     if first >= begin {
         return;
     }
     let span = last.saturating_duration_since(first).as_secs_f64();
     let room = last.saturating_duration_since(begin).as_secs_f64();
     let scale = if span > 0.0 { (room / span).min(1.0) } else { 0.0 };
-    let newest = newest_timestamps(events);
-    for event in events {
-        let Event::Packet(packet) = event else { continue };
-        let since = packet.received.saturating_duration_since(first).mul_f64(scale);
-        packet.received = begin + since;
-        let newest = newest.iter().find(|(track, _)| *track == packet.track);
-        if let (Some((_, newest)), Some(timestamp)) = (newest, timestamp(packet)) {
-            let behind = newest.wrapping_sub(timestamp);
-            // Half the range and more is a packet of a frame after the newest: reordered, and left alone.
-            if (1..1 << 31).contains(&behind) {
-                stamp(packet, newest.wrapping_sub((f64::from(behind) * scale) as u32));
-            }
+    let Some(newest) = packets.last().and_then(|packet| timestamp(packet)) else { return };
+    // Frames stay apart, if only by a tick.
+    let (mut before, mut ticks) = (newest, 0);
+    for packet in packets.iter_mut().rev() {
+        packet.received = begin + packet.received.saturating_duration_since(first).mul_f64(scale);
+        let Some(raw) = timestamp(packet) else { continue };
+        if raw != before {
+            let behind = newest.wrapping_sub(raw);
+            // Half the range and more is a frame after the newest: reordered, and it counts like its neighbour.
+            let scaled = if behind < 1 << 31 { (f64::from(behind) * scale) as u32 } else { ticks };
+            ticks = scaled.max(ticks + 1);
+            before = raw;
         }
+        stamp(packet, newest.wrapping_sub(ticks));
     }
-}
-
-/// The timestamp of the last packet of each track.
-fn newest_timestamps(events: &[Event]) -> Vec<(TrackId, u32)> {
-    let mut newest: Vec<(TrackId, u32)> = Vec::new();
-    for event in events.iter().rev() {
-        if let Event::Packet(packet) = event
-            && let Some(timestamp) = timestamp(packet)
-            && !newest.iter().any(|(track, _)| *track == packet.track)
-        {
-            newest.push((packet.track, timestamp));
-        }
-    }
-    newest
 }
 
 /// Of an RTP packet (RFC 3550 section 5.1).
@@ -78,8 +81,10 @@ const APART: Duration = Duration::from_millis(1);
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::backlog::tests::{IDR, INTER, video};
+    use super::super::backlog::tests::{IDR, INTER, audio, video};
     use super::*;
+
+    const VIDEO: TrackId = TrackId(0);
 
     const fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -104,8 +109,16 @@ mod tests {
         let now = Instant::now();
         let mut events = group(now, 10, 5);
         let before: Vec<_> = events.iter().map(of).collect();
-        fit_behind(&mut events, now - ms(500));
+        fit_behind(&mut events, Some(VIDEO), &[Some(now - ms(500))]);
         assert_eq!(events.iter().map(of).collect::<Vec<_>>(), before);
+    }
+
+    #[test]
+    fn sound_that_was_heard_is_left_out() {
+        let now = Instant::now();
+        let mut events: Vec<_> = (0..50u16).map(|i| audio(i, now + ms(20) * u32::from(i))).collect();
+        fit_behind(&mut events, Some(VIDEO), &[Some(now), Some(now + ms(500))]);
+        assert_eq!(events.len(), 24);
     }
 
     proptest! {
@@ -117,7 +130,7 @@ mod tests {
             let mut events = group(start, frames, first);
             let (last_arrival, last_timestamp) = of(events.last().unwrap());
             let after = start + ms(published);
-            fit_behind(&mut events, after);
+            fit_behind(&mut events, Some(VIDEO), &[Some(after)]);
             let moved: Vec<_> = events.iter().map(of).collect();
             prop_assert!(moved.iter().all(|(arrival, _)| *arrival > after));
             prop_assert_eq!(moved[moved.len() - 1].1, last_timestamp);
@@ -126,7 +139,7 @@ mod tests {
             let ticks = moved[moved.len() - 1].1.wrapping_sub(moved[0].1);
             let room = last_arrival.saturating_duration_since(after).as_secs_f64() * 90_000.0;
             prop_assert!(f64::from(ticks) <= room + 200.0, "{ticks} ticks in {room}");
-            prop_assert!(moved.windows(2).all(|pair| pair[1].1.wrapping_sub(pair[0].1) < 1 << 31));
+            prop_assert!(moved.windows(2).all(|pair| (1..1 << 31).contains(&pair[1].1.wrapping_sub(pair[0].1))));
         }
     }
 }

@@ -318,11 +318,15 @@ impl Driver {
             let transport = transport.map_or("file", Transport::as_str);
             tracing::info!(source = %self.known[source].name, transport, left_out, "live");
         }
-        let wins = self.heat.take_if(|heat| heat.wins() == Wins::First || heat.next().is_none());
-        let wins = wins.or(self.heat).map_or(Wins::First, |heat| heat.wins());
+        let wins = self.heat.map_or(Wins::First, |heat| heat.wins());
         self.sessions.attempts.retain(|attempt| {
             if attempt.is_rival() { wins.goes_on(attempt.id, id) } else { attempt.source != source }
         });
+        if self.sessions.attempts.iter().any(Attempt::is_rival) {
+            self.heat.iter_mut().for_each(Heat::stop);
+        } else {
+            self.heat = None;
+        }
         (self.wish, self.replace_after, self.race) = (None, None, None);
         self.say_goodbye(now);
     }

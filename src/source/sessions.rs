@@ -26,8 +26,8 @@ pub(super) struct Sessions {
     metrics: Arc<Metrics>,
     pub(super) current: Option<Current>,
     pub(super) attempts: Vec<Attempt>,
-    /// When the last packet came that was published, of sessions that are gone.
-    published: Option<Instant>,
+    /// When the last packet of each track came that was published, of sessions that are gone.
+    published: Vec<Option<Instant>>,
 }
 
 /// The session that is published.
@@ -42,8 +42,8 @@ pub(super) struct Current {
     session: Box<dyn Session>,
     /// Counted over UDP only.
     loss: Option<Loss>,
-    /// When its last packet came.
-    last: Instant,
+    /// When the last packet of each track came.
+    last: Vec<Option<Instant>>,
 }
 
 /// What is known of how the pictures of a source come.
@@ -65,7 +65,7 @@ pub(super) enum Happening {
 
 impl Sessions {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, current: None, attempts: Vec::new(), published: None }
+        Self { metrics, current: None, attempts: Vec::new(), published: Vec::new() }
     }
 
     /// Publishes what the current session delivers and holds back what attempts do, until something happens.
@@ -113,12 +113,11 @@ impl Sessions {
             lossy: None,
             session,
             loss: (transport == Some(Transport::Udp)).then(Loss::default),
-            last: now,
+            last: vec![None; description.tracks.len()],
         };
+        let video = backlog.video();
         let mut events: Vec<_> = backlog.into_events().collect();
-        if let Some(published) = self.published {
-            fit_behind(&mut events, published);
-        }
+        fit_behind(&mut events, video, &self.published);
         publisher.begin(description);
         publisher.live(transport);
         for event in events {
@@ -132,7 +131,12 @@ impl Sessions {
     /// Takes the session that is published away.
     pub(super) fn take_current(&mut self) -> Option<Current> {
         let current = self.current.take();
-        self.published = current.as_ref().map(|current| current.last).or(self.published);
+        for (track, last) in current.iter().flat_map(|current| current.last.iter().enumerate()) {
+            if self.published.len() <= track {
+                self.published.resize(track + 1, None);
+            }
+            self.published[track] = last.or(self.published[track]);
+        }
         current
     }
 
@@ -168,7 +172,9 @@ impl Current {
     fn publish(&mut self, event: Event, publisher: &mut Publisher) {
         match event {
             Event::Packet(packet) => {
-                self.last = packet.received;
+                if let Some(last) = self.last.get_mut(packet.track.index()) {
+                    *last = Some(packet.received);
+                }
                 self.count_loss(&packet);
                 let (track, received) = (packet.track, packet.received);
                 match publisher.packet(track, packet.bytes(), received) {

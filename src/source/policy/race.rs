@@ -33,6 +33,11 @@ impl Heat {
         due
     }
 
+    /// No more attempts: one has proven itself.
+    pub fn stop(&mut self) {
+        self.started = self.race.attempts;
+    }
+
     /// Whether the others are given up as soon as one attempt has an answer.
     pub fn until_answered(&self) -> bool {
         self.race == SILENT_HOST
@@ -76,6 +81,9 @@ mod tests {
         assert!(heat.start(now + ms(310)));
         assert_eq!(heat.next(), None);
         assert!(!heat.start(now + ms(9999)));
+        let mut heat = Heat::new(SILENT_HOST, now);
+        heat.stop();
+        assert_eq!(heat.next(), None);
     }
 
     #[test]

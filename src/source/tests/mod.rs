@@ -93,7 +93,7 @@ impl Rehearsal {
     /// A viewer from now on.
     fn viewer(&self) -> Viewer {
         let mut subscription = self.stream.subscribe();
-        let viewer = Viewer { frames: Rc::default(), from: now() };
+        let viewer = Viewer { frames: Rc::default() };
         let frames = Rc::clone(&viewer.frames);
         tokio::task::spawn_local(async move {
             while let Delivery::Burst(burst) = subscription.next().await {
@@ -107,21 +107,19 @@ impl Rehearsal {
 /// What a viewer was sent, and when. A packet of a scripted camera is a frame.
 struct Viewer {
     frames: Rc<RefCell<Vec<(Instant, Packet)>>>,
-    from: Instant,
 }
 
 impl Viewer {
-    /// The longest time without a picture that can be decoded, up to now.
+    /// The longest time without a picture that can be decoded, from the first one up to now.
     fn longest_gap(&self) -> Duration {
-        let (mut last, mut longest, mut broken) = (self.from, Duration::ZERO, true);
+        let (mut last, mut longest, mut broken) = (None, Duration::ZERO, true);
         for (at, packet) in self.frames.borrow().iter().filter(|(_, packet)| packet.track == TrackId(0)) {
             broken = (broken || packet.restarted) && !packet.key;
             if !broken {
-                longest = longest.max(*at - last);
-                last = *at;
+                longest = longest.max(*at - last.replace(*at).unwrap_or(*at));
             }
         }
-        longest.max(now() - last)
+        longest.max(now() - last.expect("a picture"))
     }
 
     /// How far the clock of the pictures is from that of the wall by now.
@@ -147,8 +145,7 @@ impl Viewer {
     }
 
     /// Forgets what it has been sent.
-    fn look_away(&mut self) {
+    fn look_away(&self) {
         self.frames.borrow_mut().clear();
-        self.from = now();
     }
 }

@@ -34,7 +34,7 @@ async fn an_outage_of_two_seconds_is_over_half_a_second_after_the_camera_is_back
             async |rehearsal| {
                 rehearsal.live().await;
                 for round in 0..20u32 {
-                    time::sleep(s(60) + ms(77) * round).await;
+                    time::sleep(s(40) + ms(4077) * round).await;
                     let viewer = rehearsal.viewer();
                     time::sleep(s(2)).await;
                     rehearsal.camera().script(|script| script.door = door);
@@ -154,6 +154,8 @@ async fn sessions_that_end_for_want_of_keep_alives_are_replaced_before_they_do()
             time::sleep(lifetime + s(2)).await; // the first is lost, and tells
             let viewer = rehearsal.viewer();
             time::sleep(s(600)).await;
+            let times: Vec<_> = rehearsal.camera().seen(|seen| seen.attempts.iter().map(|(at, _)| now() - *at).collect());
+            eprintln!("DEBUG {lifetime:?} {times:?} {:?}", rehearsal.status());
             assert!(viewer.longest_gap() < ms(200), "{lifetime:?}: {:?}", viewer.longest_gap());
             assert!(viewer.drift() < ms(100), "{:?}", viewer.drift());
             viewer.assert_continuous();

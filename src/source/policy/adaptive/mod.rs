@@ -161,7 +161,11 @@ impl History {
     pub fn live(&mut self, now: Instant) {
         if let Some(since) = self.live_since {
             // Another session has taken over while the one before was still kept.
-            self.learned.lasted(now.saturating_duration_since(since));
+            let span = now.saturating_duration_since(since);
+            self.learned.lasted(span);
+            if span >= self.limits.stable_after {
+                self.healthy_until = Some(now);
+            }
         }
         if let Some(outage) = self.outage.take() {
             self.learned.came_back(&outage, now);
