@@ -24,6 +24,8 @@ pub struct Stream {
     pub connect_timeout: Duration,
     /// How long a playing source may send no packet before it counts as failed.
     pub read_timeout: Duration,
+    /// How long viewers are kept while the camera is away.
+    pub outage_grace: Duration,
     /// Time without a frame before a track is suspect; `None`: learned from its rhythm.
     pub stall_timeout: Option<Duration>,
     /// Time without a key frame before a video track is suspect; `None`: learned from its groups of pictures.
@@ -154,6 +156,7 @@ impl Stream {
             transport: UpstreamTransport::Tcp,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(10),
+            outage_grace: Duration::from_secs(60),
             stall_timeout: None,
             key_frame_timeout: None,
             race: Race::Auto,
@@ -272,6 +275,9 @@ pub(super) const CAMERA_KEYS: &[Key<Draft>] = &[
     },
     Key { name: "read_timeout", read: |d, v| v.read(&mut d.settings.read_timeout, |v| v.duration(TIMEOUT)) },
     Key {
+        name: "outage_grace",
+        read: |d, v| v.read(&mut d.settings.outage_grace, |v| v.duration(Duration::ZERO)),
+    },
         name: "stall_timeout",
         read: |d, v| v.read(&mut d.settings.stall_timeout, |v| learned_or(v, STALL)),
     },

@@ -313,6 +313,7 @@ impl Driver {
         if purpose == Purpose::Recover {
             self.shared.metrics().source_connect_seconds.observe(took.as_secs_f64());
         }
+        self.explain(source, publisher);
         let transport = self.sessions.current.as_ref().and_then(|current| current.transport);
         if let Some(left_out) = self.news.live(now) {
             let transport = transport.map_or("file", Transport::as_str);

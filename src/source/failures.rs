@@ -127,6 +127,7 @@ impl Driver {
             tracing::debug!(reason = error.class.as_str(), retry_in = ?delay, place, "{error}");
         }
         publisher.failed(error.class, error.message.clone(), delay, why);
+        self.explain(source, publisher);
         // What was to replace the session is what there is now.
         let mut under_way = false;
         for attempt in self.sessions.attempts.iter_mut().filter(|attempt| attempt.is_rival()) {
@@ -138,6 +139,19 @@ impl Driver {
         } else {
             self.heat = None;
         }
+    }
+
+    /// Shows the rule by which attempts are made, and what was learned about a source.
+    pub(super) fn explain(&self, source: usize, publisher: &mut Publisher) {
+        let known = &self.known[source];
+        let mut learned = known.history.learned();
+        if let Some(after) = known.lifetime.renew_after() {
+            let seconds = after.as_secs_f64();
+            learned.push(format!(
+                "Its sessions end by themselves: each is replaced after {seconds:.0} s, before it does."
+            ));
+        }
+        publisher.explain(&self.plan.strategy(), learned);
     }
 
     /// An attempt is about to take the place of the session that is published, if there is one.

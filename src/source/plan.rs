@@ -73,6 +73,12 @@ impl Plan {
         }
     }
 
+    /// The rule by which attempts are made, in words.
+    pub(super) fn strategy(&self) -> String {
+        let auto = || "Auto: what failed and what the camera did before decide.".to_owned();
+        self.rule.as_ref().map_or_else(auto, |(strategy, _)| strategy.to_string())
+    }
+
     /// How the next session's packets are to come.
     pub(super) fn transport(&self, history: &History) -> Transport {
         match self.transport {

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -14,7 +15,7 @@ use super::hosts::Sources;
 use super::plan::{Known, Plan};
 use super::session::Client;
 use crate::config::{Source, Stream as Settings, UpstreamTransport};
-use crate::hub::{Publisher, Stream};
+use crate::hub::{Care, Publisher, Stream};
 
 /// Runs the source of one stream until `stop`: connects (for an on-demand stream when somebody wants it), publishes,
 /// and tries again after every failure.
@@ -29,6 +30,10 @@ pub async fn run(publisher: Publisher, settings: Settings, sources: Sources, sto
             Box::new(File { path: path.clone(), fps: *fps, packet_size: *packet_size })
         }
     };
+    let care = Care { grace: settings.outage_grace };
+    // A task of its own, so that packets do not wake it; it ends with the set.
+    let mut beside = JoinSet::new();
+    beside.spawn_local(care.run(publisher.stream().clone()));
     supervise(publisher, &settings, client, sources, stop).instrument(span).await;
 }
 
