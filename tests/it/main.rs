@@ -11,6 +11,7 @@ mod on_demand;
 mod reconnect;
 mod rehearsal;
 mod relaying;
+mod sessions;
 mod shutdown;
 mod slow_viewer;
 mod sources;
