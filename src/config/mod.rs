@@ -11,6 +11,7 @@ mod camera_url;
 mod name;
 mod node;
 mod problems;
+mod reach;
 mod reader;
 mod redact;
 mod stream;
@@ -30,6 +31,7 @@ use std::time::Duration;
 pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
+pub use reach::{ClientChoice, Fingerprint, Proxy, ProxyKind, Reach};
 pub use stream::{Defaults, Race, Retry, Source, Stream, UpstreamTransport};
 
 use node::Node;

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use super::proxy;
 use super::target::{Reach, Target};
 use super::tls::{self, Trust};
 use super::tunnel::Tunnel;
@@ -59,17 +60,22 @@ pub(super) async fn connect(target: &Target, reach: &Reach) -> Result<Link, Erro
 
 /// One connection, through a proxy and with TLS where they are wanted.
 async fn dial(target: &Target, reach: &Reach) -> Result<Link, Error> {
-    let (host, port) = match &reach.proxy {
+    let way = &reach.way;
+    let (host, port) = match &way.proxy {
         Some(proxy) => (&proxy.host, proxy.port),
         None => (&target.host, target.port),
     };
-    let mut tcp = tcp(host, port, reach.from).await?;
+    let mut tcp = tcp(host, port, way.source_address).await?;
     let (peer, local) = ends(&tcp)?;
-    if let Some(proxy) = &reach.proxy {
-        proxy.through(&mut tcp, &target.host, target.port).await?;
+    if let Some(proxy) = &way.proxy {
+        proxy::through(proxy, &mut tcp, &target.host, target.port).await?;
     }
     let stream: Box<dyn Duplex> = if target.tls {
-        let trust = if target.unverified { &Trust::Anybody } else { &reach.trust };
+        let trust = match way.tls_fingerprint {
+            Some(fingerprint) => Trust::Pinned(fingerprint),
+            None if target.unverified => Trust::Anybody,
+            None => Trust::System,
+        };
         Box::new(tls::over(tcp, &target.host, trust).await?)
     } else {
         Box::new(tcp)
@@ -93,7 +99,7 @@ async fn tcp(host: &str, port: u16, from: Option<IpAddr>) -> Result<TcpStream, E
         }
     }
     Err(match last {
-        Some(error) => io_error(&error, Step::Describe, "connecting"),
+        Some(error) => io_error(&error, Step::Connect, "connecting"),
         None => Error::new(FailureClass::NameLookup, "connecting: the host's name has no usable address"),
     })
 }
@@ -110,7 +116,7 @@ async fn tcp_to(address: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStre
 
 fn ends(stream: &TcpStream) -> Result<(IpAddr, IpAddr), Error> {
     let ends = stream.peer_addr().and_then(|peer| Ok((peer.ip(), stream.local_addr()?.ip())));
-    ends.map_err(|error| io_error(&error, Step::Describe, "connecting"))
+    ends.map_err(|error| io_error(&error, Step::Connect, "connecting"))
 }
 
 /// What went wrong with a socket, in words that begin with `doing`.

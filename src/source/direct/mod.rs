@@ -17,6 +17,7 @@
 //! What a camera can make it hold: a frame or message of at most 80 KiB in a buffer of at most 256 KiB, an SDP of at most
 //! 64 KiB in up to 400 KiB of attributes while it is read, 384 KiB of packets that wait over UDP. Together less than 1 MiB.
 
+mod client;
 mod control;
 mod dialogue;
 mod exchange;
@@ -41,16 +42,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-pub(super) use session::{Described, Playing};
-pub(super) use target::Reach;
-pub(super) use teardowns::Teardowns;
+pub(super) use client::Direct;
 
 use crate::rtp::WallTime;
 use crate::vocabulary::TrackId;
 
 /// What a camera sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+enum Event {
     /// An RTP packet with a valid header.
     Packet {
         /// Whose it is.

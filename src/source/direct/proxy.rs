@@ -1,167 +1,110 @@
 //! Through a proxy: SOCKS5 (RFC 1928, RFC 1929) and HTTP CONNECT (RFC 9110 section 9.3.6).
 
-use std::fmt;
-use std::str::FromStr;
-
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use url::Url;
 
 use super::link::{Duplex, io_error};
-use crate::config::Credentials;
+use crate::config::{Credentials, Proxy, ProxyKind};
 use crate::rtsp::auth::basic;
 use crate::rtsp::{Limits, parse_http_head};
 use crate::source::error::{Error, Step};
-use crate::vocabulary::{FailureClass, Secret};
+use crate::vocabulary::FailureClass;
 
-/// Who connects for us.
-#[derive(Clone, PartialEq, Eq)]
-pub(in crate::source) struct Proxy {
-    kind: Kind,
-    pub(super) host: String,
-    pub(super) port: u16,
-    credentials: Option<Credentials>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Socks5,
-    Http,
-}
-
-impl FromStr for Proxy {
-    type Err = &'static str;
-
-    /// `socks5://user:password@host:1080` or `http://host:3128`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = Url::parse(text).map_err(|_| "not a URL")?;
-        let (kind, port) = match url.scheme() {
-            "socks5" | "socks5h" => (Kind::Socks5, 1080),
-            "http" => (Kind::Http, 80),
-            _ => return Err("a proxy is socks5:// or http://"),
-        };
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or("the proxy has no host")?;
-        let decoded =
-            |text: &str| String::from_utf8(percent(text)).map_err(|_| "the proxy's user is not text");
-        let credentials = match (url.username(), url.password()) {
-            ("", None) => None,
-            (username, password) => Some(Credentials {
-                username: decoded(username)?,
-                password: Secret::new(decoded(password.unwrap_or_default())?),
-            }),
-        };
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { kind, host, port: url.port().unwrap_or(port), credentials })
+/// Asks the proxy at the other end of `stream` to connect to the camera. The name is looked up there.
+pub(super) async fn through(
+    proxy: &Proxy,
+    stream: &mut dyn Duplex,
+    host: &str,
+    port: u16,
+) -> Result<(), Error> {
+    match proxy.kind {
+        ProxyKind::Socks5 => socks5(proxy, stream, host, port).await,
+        ProxyKind::Http => http(proxy, stream, host, port).await,
     }
 }
 
-impl fmt::Display for Proxy {
-    /// Without credentials.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.kind == Kind::Socks5 { "socks5" } else { "http" };
-        write!(f, "{scheme}://{}:{}", self.host, self.port)
+async fn socks5(proxy: &Proxy, stream: &mut dyn Duplex, host: &str, port: u16) -> Result<(), Error> {
+    let methods: &[u8] = if proxy.credentials.is_some() { &[0, 2] } else { &[0] };
+    let mut hello = vec![5, methods.len() as u8];
+    hello.extend(methods);
+    write(stream, &hello).await?;
+    let [version, method] = read::<2>(stream).await?;
+    if version != 5 {
+        return Err(refused("what answers is no SOCKS5 proxy"));
     }
+    match (method, &proxy.credentials) {
+        (0, _) => {}
+        (2, Some(credentials)) => {
+            let mut login = vec![1];
+            for text in [credentials.username.as_str(), credentials.password.reveal()] {
+                let len = u8::try_from(text.len());
+                login.push(len.map_err(|_| refused("a user name or password of more than 255 bytes"))?);
+                login.extend(text.as_bytes());
+            }
+            write(stream, &login).await?;
+            let [_, status] = read::<2>(stream).await?;
+            if status != 0 {
+                return Err(denied("the proxy refuses the user name or the password"));
+            }
+        }
+        (2, None) => return Err(denied("the proxy asks for a user name and a password")),
+        _ => return Err(denied("the proxy asks for a login other than a password")),
+    }
+    let mut request = vec![5, 1, 0];
+    match host.parse() {
+        Ok(std::net::IpAddr::V4(address)) => {
+            request.push(1);
+            request.extend(address.octets());
+        }
+        Ok(std::net::IpAddr::V6(address)) => {
+            request.push(4);
+            request.extend(address.octets());
+        }
+        Err(_) => {
+            let len = u8::try_from(host.len()).map_err(|_| refused("a host name of more than 255 bytes"))?;
+            request.extend([3, len]);
+            request.extend(host.as_bytes());
+        }
+    }
+    request.extend(port.to_be_bytes());
+    write(stream, &request).await?;
+    let [_, reply, _, kind] = read::<4>(stream).await?;
+    let rest = match kind {
+        1 => 4,
+        4 => 16,
+        _ => usize::from(read::<1>(stream).await?[0]),
+    };
+    if reply != 0 {
+        return Err(socks5_error(reply));
+    }
+    let mut bound = vec![0; rest + 2];
+    stream.read_exact(&mut bound).await.map_err(|error| failed(&error))?;
+    Ok(())
 }
 
-impl fmt::Debug for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Proxy({self})")
+async fn http(proxy: &Proxy, stream: &mut dyn Duplex, host: &str, port: u16) -> Result<(), Error> {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
+    if let Some(Credentials { username, password }) = &proxy.credentials {
+        request += &format!("Proxy-Authorization: {}\r\n", basic(username, password.reveal()));
     }
-}
-
-impl Proxy {
-    /// Asks the proxy at the other end of `stream` to connect to the camera. The name is looked up there.
-    pub(super) async fn through(&self, stream: &mut dyn Duplex, host: &str, port: u16) -> Result<(), Error> {
-        match self.kind {
-            Kind::Socks5 => self.socks5(stream, host, port).await,
-            Kind::Http => self.http(stream, host, port).await,
+    request += "\r\n";
+    write(stream, request.as_bytes()).await?;
+    let mut buf = BytesMut::new();
+    loop {
+        // Byte by byte, because what follows the head is the camera's.
+        let [byte] = read::<1>(stream).await?;
+        buf.extend_from_slice(&[byte]);
+        if byte != b'\n' {
+            continue;
         }
-    }
-
-    async fn socks5(&self, stream: &mut dyn Duplex, host: &str, port: u16) -> Result<(), Error> {
-        let methods: &[u8] = if self.credentials.is_some() { &[0, 2] } else { &[0] };
-        let mut hello = vec![5, methods.len() as u8];
-        hello.extend(methods);
-        write(stream, &hello).await?;
-        let [version, method] = read::<2>(stream).await?;
-        if version != 5 {
-            return Err(refused("what answers is no SOCKS5 proxy"));
-        }
-        match (method, &self.credentials) {
-            (0, _) => {}
-            (2, Some(credentials)) => {
-                let mut login = vec![1];
-                for text in [credentials.username.as_str(), credentials.password.reveal()] {
-                    let len = u8::try_from(text.len());
-                    login.push(len.map_err(|_| refused("a user name or password of more than 255 bytes"))?);
-                    login.extend(text.as_bytes());
-                }
-                write(stream, &login).await?;
-                let [_, status] = read::<2>(stream).await?;
-                if status != 0 {
-                    return Err(denied("the proxy refuses the user name or the password"));
-                }
-            }
-            (2, None) => return Err(denied("the proxy asks for a user name and a password")),
-            _ => return Err(denied("the proxy asks for a login other than a password")),
-        }
-        let mut request = vec![5, 1, 0];
-        match host.parse() {
-            Ok(std::net::IpAddr::V4(address)) => {
-                request.push(1);
-                request.extend(address.octets());
-            }
-            Ok(std::net::IpAddr::V6(address)) => {
-                request.push(4);
-                request.extend(address.octets());
-            }
-            Err(_) => {
-                let len =
-                    u8::try_from(host.len()).map_err(|_| refused("a host name of more than 255 bytes"))?;
-                request.extend([3, len]);
-                request.extend(host.as_bytes());
-            }
-        }
-        request.extend(port.to_be_bytes());
-        write(stream, &request).await?;
-        let [_, reply, _, kind] = read::<4>(stream).await?;
-        let rest = match kind {
-            1 => 4,
-            4 => 16,
-            _ => usize::from(read::<1>(stream).await?[0]),
-        };
-        if reply != 0 {
-            return Err(socks5_error(reply));
-        }
-        let mut bound = vec![0; rest + 2];
-        stream.read_exact(&mut bound).await.map_err(|error| failed(&error))?;
-        Ok(())
-    }
-
-    async fn http(&self, stream: &mut dyn Duplex, host: &str, port: u16) -> Result<(), Error> {
-        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
-        if let Some(Credentials { username, password }) = &self.credentials {
-            request += &format!("Proxy-Authorization: {}\r\n", basic(username, password.reveal()));
-        }
-        request += "\r\n";
-        write(stream, request.as_bytes()).await?;
-        let mut buf = BytesMut::new();
-        loop {
-            // Byte by byte, because what follows the head is the camera's.
-            let [byte] = read::<1>(stream).await?;
-            buf.extend_from_slice(&[byte]);
-            if byte != b'\n' {
-                continue;
-            }
-            let head = parse_http_head(&buf, &Limits::default())
-                .map_err(|error| refused(&format!("what answers is no HTTP proxy: {error}")))?;
-            match head.map(|(head, _)| head.status.0) {
-                None => {}
-                Some(200..300) => return Ok(()),
-                Some(407) => return Err(denied("the proxy asks for another user name or password (407)")),
-                Some(status) => return Err(refused(&format!("the proxy answers {status}"))),
-            }
+        let head = parse_http_head(&buf, &Limits::default())
+            .map_err(|error| refused(&format!("what answers is no HTTP proxy: {error}")))?;
+        match head.map(|(head, _)| head.status.0) {
+            None => {}
+            Some(200..300) => return Ok(()),
+            Some(407) => return Err(denied("the proxy asks for another user name or password (407)")),
+            Some(status) => return Err(refused(&format!("the proxy answers {status}"))),
         }
     }
 }
@@ -190,7 +133,7 @@ async fn read<const N: usize>(stream: &mut dyn Duplex) -> Result<[u8; N], Error>
 }
 
 fn failed(error: &std::io::Error) -> Error {
-    io_error(error, Step::Describe, "proxy")
+    io_error(error, Step::Connect, "proxy")
 }
 
 fn refused(why: &str) -> Error {
@@ -199,14 +142,6 @@ fn refused(why: &str) -> Error {
 
 fn denied(why: &str) -> Error {
     Error::new(FailureClass::Unauthorized, format!("proxy: {why}"))
-}
-
-/// Percent-decodes once.
-fn percent(text: &str) -> Vec<u8> {
-    url::form_urlencoded::parse(text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D").as_bytes())
-        .next()
-        .map(|(text, _)| text.into_owned().into_bytes())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -227,7 +162,7 @@ mod tests {
             }
             heard
         };
-        let (heard, done) = tokio::join!(server, proxy.through(&mut ours, host, 554));
+        let (heard, done) = tokio::join!(server, through(&proxy, &mut ours, host, 554));
         (heard, done)
     }
 
@@ -278,15 +213,6 @@ mod tests {
         ] {
             let (_, done) = talk("http://p", "cam", &[answer]).await;
             assert_eq!(done.unwrap_err().class, class);
-        }
-    }
-
-    #[test]
-    fn a_proxy_prints_without_its_password() {
-        let proxy: Proxy = "socks5://ann:hunter2@10.0.0.1".parse().unwrap();
-        assert_eq!(format!("{proxy} {proxy:?}"), "socks5://10.0.0.1:1080 Proxy(socks5://10.0.0.1:1080)");
-        for wrong in ["", "p:1080", "ftp://p", "socks5://"] {
-            assert!(wrong.parse::<Proxy>().is_err(), "{wrong}");
         }
     }
 }

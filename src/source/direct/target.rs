@@ -1,13 +1,10 @@
 //! What to open, and how to get there.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use url::Url;
 
 use super::control;
-use super::proxy::Proxy;
-use super::tls::Trust;
 use crate::config::{CameraUrl, Credentials};
 use crate::source::error::Error;
 use crate::vocabulary::FailureClass;
@@ -34,23 +31,10 @@ pub(super) struct Target {
 pub(in crate::source) struct Reach {
     /// Time for connecting, and for the answer to each request of the handshake.
     pub(in crate::source) limit: Duration,
-    /// How long packets that overtook others wait for them, over UDP.
-    pub(in crate::source) reorder: Duration,
     /// UDP to a group the camera names, instead of to us.
     pub(in crate::source) multicast: bool,
-    /// The address to connect from; the system's choice otherwise.
-    pub(in crate::source) from: Option<IpAddr>,
-    /// Which certificates are taken, over TLS.
-    pub(in crate::source) trust: Trust,
-    /// Who connects for us.
-    pub(in crate::source) proxy: Option<Proxy>,
-}
-
-impl Reach {
-    /// Straight from here, with so much time for each step.
-    pub(in crate::source) fn new(limit: Duration) -> Self {
-        Self { limit, reorder: REORDER, multicast: false, from: None, trust: Trust::System, proxy: None }
-    }
+    /// What is configured.
+    pub(in crate::source) way: crate::config::Reach,
 }
 
 impl Target {
@@ -106,9 +90,6 @@ impl Target {
         self.uri[authority..].find('/').map_or("/", |at| &self.uri[authority + at..])
     }
 }
-
-/// Long enough for what a switch or a Wi-Fi link does, short enough not to be seen.
-const REORDER: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {

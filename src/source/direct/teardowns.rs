@@ -1,7 +1,8 @@
 //! Sessions on their way out: their TEARDOWN is sent, whatever became of the task that had them.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -14,9 +15,13 @@ pub(in crate::source) struct Teardowns(Arc<Mutex<JoinSet<()>>>);
 
 impl Teardowns {
     /// Waits until every TEARDOWN so far was answered, or given up.
-    pub(in crate::source) async fn done(&self) {
-        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        while tasks.join_next().await.is_some() {}
+    pub(in crate::source) fn done(&self) -> impl Future<Output = ()> + use<> {
+        let tasks = Arc::clone(&self.0);
+        poll_fn(move |cx| {
+            let mut tasks = tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            while ready!(tasks.poll_join_next(cx)).is_some() {}
+            Poll::Ready(())
+        })
     }
 
     /// Does `work` in the background, for a while.

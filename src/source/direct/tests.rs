@@ -11,6 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
+use super::session::Described;
+use super::target::Reach;
+use super::teardowns::Teardowns;
 use super::*;
 use crate::config::CameraUrl;
 use crate::rtp::Header;
@@ -80,7 +83,8 @@ async fn listen() -> (TcpListener, SocketAddr) {
 }
 
 fn reach() -> Reach {
-    Reach::new(Duration::from_secs(10))
+    let way = crate::config::Reach::default();
+    Reach { limit: Duration::from_secs(10), multicast: false, way }
 }
 
 /// Plays a camera until as many packets came; gives their sequence numbers.
@@ -374,7 +378,7 @@ async fn packets_come_through_tls_and_a_socks5_proxy() {
     };
     let url = format!("rtspx://{address}/x");
     let mut reach = reach();
-    reach.proxy = Some(format!("socks5://{proxy_address}").parse().unwrap());
+    reach.way.proxy = Some(format!("socks5://{proxy_address}").parse().unwrap());
     let client = play(&url, &reach, Transport::Tcp, 3);
     let (found, (), ()) = tokio::join!(client, camera, proxy);
     assert_eq!(found.unwrap(), [1, 2, 3]);

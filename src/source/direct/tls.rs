@@ -1,9 +1,7 @@
 //! TLS under RTSP: verified against the system's authorities, pinned to one certificate, or taken as it is by explicit
 //! choice.
 
-use std::fmt;
 use std::io;
-use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest as _, Sha256};
@@ -18,14 +16,14 @@ use tokio_rustls::rustls::{
 };
 
 use super::link::Duplex;
+use crate::config::Fingerprint;
 use crate::source::error::Error;
 use crate::vocabulary::FailureClass;
 
 /// Which certificates of a camera are taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::source) enum Trust {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
     /// Those the system's authorities vouch for, by the name in the URL.
-    #[default]
     System,
     /// This one and no other, whatever stands in it.
     Pinned(Fingerprint),
@@ -33,45 +31,12 @@ pub(in crate::source) enum Trust {
     Anybody,
 }
 
-/// The SHA-256 of a certificate.
-#[derive(Clone, PartialEq, Eq)]
-pub(in crate::source) struct Fingerprint([u8; 32]);
-
-impl FromStr for Fingerprint {
-    type Err = ();
-
-    /// 64 hexadecimal digits, with or without colons between the bytes.
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let digits: Vec<u8> = text
-            .bytes()
-            .filter(|byte| *byte != b':')
-            .map(|byte| char::from(byte).to_digit(16).map(|digit| digit as u8).ok_or(()))
-            .collect::<Result<_, _>>()?;
-        let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-        if digits.len() == 64 { bytes.try_into().map(Self).map_err(|_| ()) } else { Err(()) }
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fingerprint({self})")
-    }
-}
-
-impl Fingerprint {
-    fn of(certificate: &CertificateDer<'_>) -> Self {
-        Self(Sha256::digest(certificate).into())
-    }
+fn fingerprint(certificate: &CertificateDer<'_>) -> Fingerprint {
+    Fingerprint(Sha256::digest(certificate).into())
 }
 
 /// Speaks TLS on a connection.
-pub(super) async fn over<S: Duplex>(stream: S, host: &str, trust: &Trust) -> Result<TlsStream<S>, Error> {
+pub(super) async fn over<S: Duplex>(stream: S, host: &str, trust: Trust) -> Result<TlsStream<S>, Error> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| Error::new(FailureClass::Protocol, "TLS: the URL's host is no name TLS knows"))?;
     let config = config(trust).map_err(|error| words(&error))?;
@@ -81,7 +46,7 @@ pub(super) async fn over<S: Duplex>(stream: S, host: &str, trust: &Trust) -> Res
 fn failed(error: &io::Error) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
         Some(error) => words(error),
-        None => super::link::io_error(error, crate::source::error::Step::Describe, "TLS"),
+        None => super::link::io_error(error, crate::source::error::Step::Connect, "TLS"),
     }
 }
 
@@ -97,7 +62,7 @@ fn words(error: &TlsError) -> Error {
     Error::new(FailureClass::Protocol, format!("TLS: {error}{advice}"))
 }
 
-fn config(trust: &Trust) -> Result<Arc<ClientConfig>, TlsError> {
+fn config(trust: Trust) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
@@ -110,7 +75,7 @@ fn config(trust: &Trust) -> Result<Arc<ClientConfig>, TlsError> {
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
             verifier.map_err(|error| TlsError::General(error.to_string()))?
         }
-        Trust::Pinned(fingerprint) => Arc::new(Chosen { only: Some(fingerprint.clone()), provider }),
+        Trust::Pinned(fingerprint) => Arc::new(Chosen { only: Some(fingerprint), provider }),
         Trust::Anybody => Arc::new(Chosen { only: None, provider }),
     };
     let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
@@ -144,8 +109,8 @@ impl ServerCertVerifier for Chosen {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        match &self.only {
-            Some(only) if *only != Fingerprint::of(certificate) => {
+        match self.only {
+            Some(only) if only != fingerprint(certificate) => {
                 Err(TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
             }
             _ => Ok(ServerCertVerified::assertion()),
@@ -198,7 +163,7 @@ mod tests {
         let own = rcgen::generate_simple_self_signed(["camera.local".to_owned()]).unwrap();
         let der = own.cert.der().clone();
         let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
-        let trust = trust(Fingerprint::of(&der));
+        let trust = trust(fingerprint(&der));
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -207,7 +172,7 @@ mod tests {
             .unwrap();
         let (ours, theirs) = tokio::io::duplex(16 << 10);
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let (client, _server) = tokio::join!(over(ours, "10.0.0.7", &trust), acceptor.accept(theirs));
+        let (client, _server) = tokio::join!(over(ours, "10.0.0.7", trust), acceptor.accept(theirs));
         client.err().map(|error| error.to_string())
     }
 
@@ -223,17 +188,5 @@ mod tests {
         assert_eq!(shake(|_| Trust::Anybody).await, None);
         let words = shake(|_| Trust::System).await.unwrap();
         assert!(words.starts_with("TLS: "), "{words}");
-    }
-
-    #[test]
-    fn a_fingerprint_is_read_with_and_without_colons() {
-        let plain = "0123456789abcdef".repeat(4);
-        let colons = plain.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).to_uppercase());
-        let colons = colons.collect::<Vec<_>>().join(":");
-        assert_eq!(plain.parse::<Fingerprint>().unwrap().to_string(), plain);
-        assert_eq!(colons.parse::<Fingerprint>().unwrap().to_string(), plain);
-        for wrong in ["", "ab", &plain[1..], &format!("{plain}0"), &plain.replace('a', "g")] {
-            assert!(wrong.parse::<Fingerprint>().is_err(), "{wrong}");
-        }
     }
 }

@@ -126,7 +126,7 @@ async fn ask(
 }
 
 fn failed(error: &io::Error) -> Error {
-    io_error(error, Step::Describe, "HTTP tunnel")
+    io_error(error, Step::Connect, "HTTP tunnel")
 }
 
 impl AsyncRead for Tunnel {

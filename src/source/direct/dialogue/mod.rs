@@ -187,11 +187,6 @@ impl Dialogue {
         self.stage
     }
 
-    /// The URI of the stream, after any redirects.
-    pub(super) fn uri(&self) -> &str {
-        &self.uri
-    }
-
     /// The tracks, once described.
     pub(super) fn description(&self) -> &Description {
         &self.description
