@@ -8,6 +8,7 @@
 //! has them is refused, because ignoring them would leave streams open that somebody meant to protect.
 
 mod camera_url;
+mod choices;
 mod name;
 mod node;
 mod problems;
@@ -29,10 +30,11 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
+pub use choices::{Race, Retry, UpstreamTransport};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
 pub use reach::{ClientChoice, Fingerprint, Proxy, ProxyKind, Reach};
-pub use stream::{Defaults, Race, Retry, Source, Stream, UpstreamTransport};
+pub use stream::{Defaults, Source, Stream};
 
 use node::Node;
 use reader::{Key, Reader, Value};

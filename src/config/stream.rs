@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::camera_url::CameraUrl;
+use super::choices::{Race, Retry, UpstreamTransport};
 use super::node::Node;
 use super::problems::Problems;
 use super::reach::{ClientChoice, Reach};
@@ -68,81 +69,6 @@ pub enum Source {
         /// Largest RTP packet in bytes, headers included.
         packet_size: usize,
     },
-}
-
-/// How RTP comes from a camera.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamTransport {
-    /// Whatever works: TCP or UDP, found out by trying.
-    Auto,
-    /// Interleaved in the RTSP connection.
-    Tcp,
-    /// UDP unicast.
-    Udp,
-    /// UDP to a group that the camera names.
-    Multicast,
-}
-
-impl UpstreamTransport {
-    const WORDS: [(&str, Self); 4] =
-        [("auto", Self::Auto), ("tcp", Self::Tcp), ("udp", Self::Udp), ("multicast", Self::Multicast)];
-
-    /// The name used in the configuration, the API and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Multicast => "multicast",
-        }
-    }
-}
-
-/// How pauses between attempts at a camera grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// By what failed and what the camera did before.
-    Auto,
-    /// No pause.
-    Immediate,
-    /// Always `retry_min`.
-    Fixed,
-    /// `retry_min` longer with every failure, up to `retry_max`.
-    Linear,
-    /// Doubling from `retry_min` to `retry_max`.
-    Exponential,
-}
-
-impl Retry {
-    const WORDS: [(&str, Self); 5] = [
-        ("auto", Self::Auto),
-        ("immediate", Self::Immediate),
-        ("fixed", Self::Fixed),
-        ("linear", Self::Linear),
-        ("exponential", Self::Exponential),
-    ];
-}
-
-/// Whether several attempts at a camera go side by side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Race {
-    /// Where the camera's history says that it helps.
-    Auto,
-    /// One at a time.
-    Off,
-    /// The first to deliver a key frame stays.
-    FirstWins,
-    /// The newest to deliver replaces the older ones.
-    LastWins,
-}
-
-impl Race {
-    const WORDS: [(&str, Self); 4] = [
-        ("auto", Self::Auto),
-        ("off", Self::Off),
-        ("first_wins", Self::FirstWins),
-        ("last_wins", Self::LastWins),
-    ];
 }
 
 /// Most attempts of a race: more would be what a camera takes for an attack.
@@ -394,11 +320,20 @@ impl Draft {
         }
     }
 
+    /// A way that does not go where it is to lead.
+    fn check_proxy(&self, value: &Value<'_>) {
+        let tcp = matches!(self.settings.transport, UpstreamTransport::Tcp | UpstreamTransport::Auto);
+        if self.settings.reach.proxy.is_some() && !tcp {
+            value.problem("a proxy carries no UDP: use `transport: tcp`");
+        }
+    }
+
     fn finish(mut self, value: &Value<'_>) -> Stream {
         let source = if value.has(FILE) {
             Source::File { path: self.file, fps: self.fps, packet_size: self.packet_size }
         } else {
             self.check_client(value);
+            self.check_proxy(value);
             for camera in &mut self.cameras {
                 camera.override_credentials(self.username.as_ref(), self.password.as_ref());
             }

@@ -133,7 +133,7 @@ pub(super) fn io_error(error: &io::Error, step: Step, doing: &str) -> Error {
         ErrorKind::InvalidData | ErrorKind::InvalidInput => FailureClass::Protocol,
         _ => FailureClass::Reset,
     };
-    Error::new(class, format!("{doing}: {error}"))
+    Error { step: Some(step), ..Error::new(class, format!("{doing}: {error}")) }
 }
 
 /// Of one host; each takes its time when nobody answers.

@@ -229,8 +229,10 @@ impl Wire {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(Went::On)) => {}
                     Poll::Ready(Ok(Went::Closed)) => {
-                        let words = format!("{}: the camera closed the connection", self.dialogue.step());
-                        return Poll::Ready(Err(Error::new(FailureClass::EndOfStream, words).into()));
+                        let step = self.dialogue.step();
+                        let words = format!("{step}: the camera closed the connection");
+                        let error = Error::new(FailureClass::EndOfStream, words);
+                        return Poll::Ready(Err(Error { step: Some(step), ..error }.into()));
                     }
                     Poll::Ready(Err(stop)) => return Poll::Ready(Err(stop)),
                 }

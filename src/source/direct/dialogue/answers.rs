@@ -41,8 +41,7 @@ impl Dialogue {
         if matches!(response.status.0, 301..=303 | 305 | 307 | 308) {
             let location = response.headers.get("Location").and_then(|to| control::redirected(&self.uri, to));
             let location = location.ok_or_else(|| {
-                let words = format!("{}: {} without a Location", self.step(), response.status);
-                Error::new(FailureClass::Status, words)
+                self.error(FailureClass::Status, &format!("{} without a Location", response.status))
             })?;
             return Err(Stop::Redirect(location));
         }
@@ -76,8 +75,8 @@ impl Dialogue {
                 Ok(())
             }
             Err(refusal) => {
-                let words = format!("{}: 401 Unauthorized: {refusal}", self.step());
-                Err(Error::new(FailureClass::Unauthorized, words).into())
+                let words = format!("401 Unauthorized: {refusal}");
+                Err(self.error(FailureClass::Unauthorized, &words).into())
             }
         }
     }
@@ -90,7 +89,13 @@ impl Dialogue {
             453 | 503 => FailureClass::SessionLimit,
             _ => FailureClass::Status,
         };
-        Error::new(class, format!("{}: {status}", self.step()))
+        self.error(class, &status.to_string())
+    }
+
+    /// An error of the step under way.
+    pub(super) fn error(&self, class: FailureClass, words: &str) -> Error {
+        let step = self.step();
+        Error { step: Some(step), ..Error::new(class, format!("{step}: {words}")) }
     }
 
     /// Takes the session's id, the first that comes, and its timeout, whenever it comes.

@@ -26,7 +26,7 @@ impl Dialogue {
     /// Media that comes and comes is the answer to PLAY: it must not add up, and some servers never give another.
     pub(super) fn came_early(&mut self, bytes: usize, now: Instant) {
         if self.stage == Stage::Starting {
-            self.early += bytes;
+            self.early += bytes + EVENT;
             if self.early > EARLY_MAX {
                 self.begin(now);
             }
@@ -51,10 +51,10 @@ impl Dialogue {
         let lane = silent_alike.or_else(|| only(&|lane| !lane.heard()))?;
         tracing::debug!(channel, track = %self.lanes[lane].track, "packets come on a channel nobody agreed on");
         self.routes.push((channel, lane));
-        if let Some(next) = channel.checked_add(1) {
-            if !self.routes.iter().any(|(known, _)| *known == next) {
-                self.routes.push((next, lane));
-            }
+        if let Some(next) = channel.checked_add(1)
+            && !self.routes.iter().any(|(known, _)| *known == next)
+        {
+            self.routes.push((next, lane));
         }
         self.framing.expect_channels([channel]);
         Some(lane)
@@ -99,6 +99,9 @@ impl Dialogue {
 
 /// Media that may wait for the answer to PLAY.
 const EARLY_MAX: usize = 64 << 10;
+
+/// What an event costs besides its bytes.
+const EVENT: usize = 64;
 
 /// After PLAY.
 pub(super) const REPORT_FIRST: Duration = Duration::from_secs(1);

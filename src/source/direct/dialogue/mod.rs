@@ -200,9 +200,10 @@ impl Dialogue {
     /// Takes one item off the front of what the camera sent; `false` if there is none yet.
     pub(super) fn receive(&mut self, buf: &mut BytesMut, now: Instant) -> Result<bool, Stop> {
         let media = self.stage == Stage::Playing;
-        let inbound = self.framing.next(buf, media).map_err(|error| {
-            Error::new(FailureClass::Protocol, format!("{}: the camera sent {error}", self.step()))
-        })?;
+        let inbound = self
+            .framing
+            .next(buf, media)
+            .map_err(|error| self.error(FailureClass::Protocol, &format!("the camera sent {error}")))?;
         match inbound {
             None => {
                 self.unread = buf.len();
@@ -262,12 +263,14 @@ impl Dialogue {
         if self.reports_due.is_some_and(|due| due <= now) {
             self.report(now);
         }
-        match self.exchange.waiting() {
-            Some(asked)
-                if matches!(self.stage, Stage::Describing | Stage::SettingUp | Stage::Starting)
-                    && asked.at + self.options.step <= now =>
-            {
+        let waited = self.exchange.waiting().is_some_and(|asked| asked.at + self.options.step <= now);
+        match self.stage {
+            Stage::Describing | Stage::SettingUp | Stage::Starting if waited => {
                 Err(self.step_timeout().into())
+            }
+            Stage::Ending if waited => {
+                self.stage = Stage::Ended;
+                Ok(())
             }
             _ => Ok(()),
         }
