@@ -8,6 +8,7 @@
 
 pub mod audio;
 pub mod camera;
+pub mod dice;
 pub mod digest;
 pub mod h264;
 pub mod h265;
