@@ -146,10 +146,25 @@ impl Camera {
         self.shared.log.lock().unwrap().clone()
     }
 
+    /// The requests so far are of no more interest.
+    pub fn forget_requests(&self) {
+        self.shared.log.lock().unwrap().clear();
+    }
+
     /// Waits until the counts are so.
     pub async fn until(&self, what: &str, condition: impl Fn(&Counts) -> bool) -> Counts {
+        self.until_within(PATIENCE, what, condition).await
+    }
+
+    /// As [`Camera::until`], with another limit.
+    pub async fn until_within(
+        &self,
+        limit: Duration,
+        what: &str,
+        condition: impl Fn(&Counts) -> bool,
+    ) -> Counts {
         let mut counts = self.shared.counts.subscribe();
-        let counts = within(&format!("camera: {what}"), PATIENCE, counts.wait_for(|c| condition(c))).await;
+        let counts = within(&format!("camera: {what}"), limit, counts.wait_for(|c| condition(c))).await;
         *counts.unwrap()
     }
 
