@@ -152,7 +152,7 @@ async fn storm(plan: Plan) -> bool {
     );
     for (when, footprint) in [("before", outcome.before), ("after", outcome.after)] {
         println!(
-            "{when}: {} descriptors, {} tasks, {} KiB resident",
+            "{when}: {} descriptors, {:?} tasks, {} KiB resident",
             footprint.descriptors, footprint.tasks, footprint.resident_kib
         );
     }

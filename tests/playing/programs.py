@@ -177,7 +177,11 @@ class Relay(Program):
         return f"rtsp://127.0.0.1:{self.rtsp}/{stream}"
 
     def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as answer:
+        return self.request(path, "GET")
+
+    def request(self, path, method):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read().decode()
 
     def metric(self, name, **labels):
@@ -209,8 +213,8 @@ class FileServer(Program):
 class ForeignServer(Program):
     """GStreamer's RTSP server, which counts its clients."""
 
-    def __init__(self):
-        super().__init__("gst-server", "/usr/bin/python3", ROOT / "tests/gst_server.py")
+    def __init__(self, port=0):
+        super().__init__("gst-server", "/usr/bin/python3", ROOT / "tests/gst_server.py", port)
 
     def __enter__(self):
         line = self.wait_for("its port", lambda: re.search(r"listening (\d+)\n", self.said()), 30)

@@ -47,7 +47,7 @@ pub struct Counts {
     /// Sessions being sent media now.
     pub playing: usize,
     pub teardowns: usize,
-    /// Sessions of connections that the client closed without TEARDOWN.
+    /// Sessions that the client knew, and closed the connection of without TEARDOWN.
     pub abandoned: usize,
     /// Sessions that got no request for a [`Fault::SessionTimeout`].
     pub timed_out: usize,

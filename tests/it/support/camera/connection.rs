@@ -73,6 +73,7 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
         events,
         udp: JoinSet::new(),
         said_goodbye: false,
+        knows_session: false,
     };
     let session = Arc::clone(&client.session);
     let end = {

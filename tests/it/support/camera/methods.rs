@@ -55,11 +55,15 @@ pub(super) struct Client {
     pub(super) udp: JoinSet<()>,
     /// It has sent TEARDOWN.
     pub(super) said_goodbye: bool,
+    /// It has named its session: the answer to SETUP was in time for it.
+    pub(super) knows_session: bool,
 }
 
 impl Client {
     pub(super) async fn handle(&mut self, request: Request) -> std::ops::ControlFlow<()> {
         let method = request.method.as_str();
+        self.said_goodbye |= method == "TEARDOWN";
+        self.knows_session |= request.header("Session").is_some();
         for fault in self.shared.faults() {
             match fault {
                 Fault::Delay(m, delay) if m == method => sleep(delay).await,
@@ -226,7 +230,7 @@ impl Client {
         let kept = self.session_limit().map_or(Duration::ZERO, |(_, kept)| kept);
         if let Some(session) = self.session.lock().unwrap().as_ref() {
             self.shared.register.lock().unwrap().lost(&session.id, kept, Instant::now());
-            if by_client && !self.said_goodbye {
+            if by_client && self.knows_session && !self.said_goodbye {
                 self.shared.count(|c| c.abandoned += 1);
             }
         }
