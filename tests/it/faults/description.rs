@@ -47,8 +47,15 @@ async fn another_clock_rate_ends_the_sessions_in_order() {
 }
 
 #[tokio::test]
-async fn a_track_more_ends_the_sessions_in_order() {
-    closes_the_viewers(usual(), |camera| camera.change_extras(&[Extra::METADATA]), 3, "onvif.metadata").await;
+async fn a_track_more_is_described_and_changes_nothing_for_who_watches_the_others() {
+    let scene = Scene::open(usual()).await;
+    scene.camera.change_extras(&[Extra::METADATA]);
+    scene.camera.drop_connections(Close::Rst).await;
+    scene.recovers(1).await;
+    scene.is_well().await;
+    let (mut again, _) = Viewer::play_tcp(&scene.relay.url("cam")).await;
+    assert!(sdp::tracks(&again.sdp) == 3 && again.sdp.contains("onvif.metadata"), "{}", again.sdp);
+    again.next_rtp(2).await;
 }
 
 #[tokio::test]
