@@ -278,6 +278,7 @@ pub(super) const CAMERA_KEYS: &[Key<Draft>] = &[
         name: "outage_grace",
         read: |d, v| v.read(&mut d.settings.outage_grace, |v| v.duration(Duration::ZERO)),
     },
+    Key {
         name: "stall_timeout",
         read: |d, v| v.read(&mut d.settings.stall_timeout, |v| learned_or(v, STALL)),
     },

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use fanlight::config::UpstreamTransport;
+use fanlight::vocabulary::Transport;
 
 use super::{Scene, usual};
-use crate::support::camera::Fault;
+use crate::support::camera::{Close, Fault};
 
 #[tokio::test]
 async fn what_five_per_cent_loss_takes_is_what_viewers_miss() {
@@ -22,6 +23,25 @@ async fn what_five_per_cent_loss_takes_is_what_viewers_miss() {
         assert_eq!(seen.missing_of_all, lost, "neither hidden nor amplified: {seen:?}");
     }
     scene.crowd.assert_whole();
+}
+
+#[tokio::test]
+async fn ten_per_cent_loss_moves_auto_to_tcp() {
+    let scene = Scene::open_with(usual().seed(10), |s| s.transport = UpstreamTransport::Auto).await;
+    assert_eq!(scene.relay.live("cam").await.transport, Some(Transport::Udp));
+    scene.camera.fault(Fault::Loss(10));
+    let limit = Duration::from_secs(60);
+    scene
+        .camera
+        .until_within(limit, "a second session plays", |c| c.sessions_total > 1 && c.playing == 1)
+        .await;
+    scene.relay.until("cam", "it comes over TCP", |status| status.transport == Some(Transport::Tcp)).await;
+    scene.crowd.go_on(50, Duration::from_secs(20)).await;
+    scene.crowd.assert_whole();
+    // And it stays there.
+    scene.camera.drop_connections(Close::Rst).await;
+    scene.crowd.go_on(50, Duration::from_secs(20)).await;
+    assert_eq!(scene.relay.live("cam").await.transport, Some(Transport::Tcp));
 }
 
 #[tokio::test]
