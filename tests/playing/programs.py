@@ -23,6 +23,10 @@ class Failure(Exception):
     """A check did not hold; the text says how."""
 
 
+class Skipped(Exception):
+    """What a check needs is not to be had on this machine; the text says what."""
+
+
 class Program:
     """A server in the background, its output in files."""
 

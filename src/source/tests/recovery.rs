@@ -154,7 +154,8 @@ async fn sessions_that_end_for_want_of_keep_alives_are_replaced_before_they_do()
             time::sleep(lifetime + s(2)).await; // the first is lost, and tells
             let viewer = rehearsal.viewer();
             time::sleep(s(600)).await;
-            let times: Vec<_> = rehearsal.camera().seen(|seen| seen.attempts.iter().map(|(at, _)| now() - *at).collect());
+            let times: Vec<_> =
+                rehearsal.camera().seen(|seen| seen.attempts.iter().map(|(at, _)| now() - *at).collect());
             eprintln!("DEBUG {lifetime:?} {times:?} {:?}", rehearsal.status());
             assert!(viewer.longest_gap() < ms(200), "{lifetime:?}: {:?}", viewer.longest_gap());
             assert!(viewer.drift() < ms(100), "{:?}", viewer.drift());

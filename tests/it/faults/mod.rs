@@ -17,7 +17,7 @@ use crate::support::proof::gaps::default_settings;
 use crate::support::relay::Relay;
 use crate::support::viewer::watch::Crowd;
 
-/// A camera, a relay with every setting at its default, and viewers over TCP and UDP that have seen a second of it.
+/// A camera, a relay with every setting at its default, and viewers over TCP and UDP that have seen two seconds of it.
 struct Scene {
     camera: Camera,
     relay: Relay,
@@ -45,7 +45,7 @@ impl Scene {
     async fn between(camera: Camera, settings: Settings) -> Self {
         let relay = Relay::builder().stream("cam", settings).start().await;
         let crowd = Crowd::gather(&relay.url("cam"), 2, 2).await;
-        crowd.go_on(75, Duration::from_secs(20)).await;
+        crowd.go_on(50, Duration::from_secs(20)).await;
         crowd.start_over();
         Self { camera, relay, crowd }
     }

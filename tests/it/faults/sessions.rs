@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fanlight::vocabulary::FailureClass;
+use futures_util::future::join_all;
 
 use super::{SLACK, Scene, usual};
 use crate::support::camera::{Close, Fault, Host, Stall};
@@ -97,7 +98,7 @@ async fn a_camera_that_reads_requests_and_answers_none_gets_time() {
 
 #[tokio::test]
 async fn viewers_stay_through_every_kind_of_outage() {
-    for how in [Host::Refusing, Host::Silent] {
+    let outages = [Host::Refusing, Host::Silent].map(|how| async move {
         let scene =
             Scene::open_with(usual(), |settings| settings.connect_timeout = Duration::from_secs(3)).await;
         scene.camera.outage(how, Duration::from_secs(3)).await;
@@ -108,5 +109,6 @@ async fn viewers_stay_through_every_kind_of_outage() {
         );
         scene.crowd.assert_unharmed();
         scene.is_at_rest().await;
-    }
+    });
+    join_all(outages).await;
 }

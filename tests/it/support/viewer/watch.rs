@@ -27,6 +27,8 @@ pub struct Seen {
     pub missing_of_all: u32,
     /// Times the pictures went on after a hole in them with something else than a whole key frame.
     pub not_at_a_key_frame: u32,
+    /// Times the pictures went on with a key frame that had been seen, or one before it.
+    pub pictures_again: u32,
     /// Seconds by which the timestamps of track 0 are ahead of the clock, against the first live frame.
     pub drift: f64,
     /// Packets of tracks after the first.
@@ -48,6 +50,7 @@ impl Seen {
             missing: 0,
             missing_of_all: 0,
             not_at_a_key_frame: 0,
+            pictures_again: 0,
             drift: 0.0,
             other_packets: 0,
             wrong: Vec::new(),
@@ -261,9 +264,13 @@ fn picture(seen: &mut Seen, track: &mut Track, packet: &Rtp) {
         });
         let goes_back =
             track.stamp.is_some_and(|last| (stamp.frame, stamp.packet) <= (last.frame, last.packet));
-        if goes_back {
+        let whole_key_frame = stamp.key && stamp.packet == 0;
+        if goes_back && whole_key_frame {
+            // Two sessions for a moment: the second may begin with the picture that the first ended with.
+            seen.pictures_again += 1;
+        } else if goes_back {
             seen.wrong(format!("pictures go back: {stamp:?} after {:?}", track.stamp));
-        } else if !follows && (!stamp.key || stamp.packet > 0) {
+        } else if !follows && !whole_key_frame {
             seen.not_at_a_key_frame += 1;
         }
         track.stamp = Some(stamp);
