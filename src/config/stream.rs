@@ -26,6 +26,8 @@ pub struct Stream {
     pub read_timeout: Duration,
     /// How long viewers are kept while the camera is away.
     pub outage_grace: Duration,
+    /// Show viewers of a JPEG stream a picture that says so while the camera is away.
+    pub no_signal: bool,
     /// Time without a frame before a track is suspect; `None`: learned from its rhythm.
     pub stall_timeout: Option<Duration>,
     /// Time without a key frame before a video track is suspect; `None`: learned from its groups of pictures.
@@ -157,6 +159,7 @@ impl Stream {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(10),
             outage_grace: Duration::from_secs(60),
+            no_signal: false,
             stall_timeout: None,
             key_frame_timeout: None,
             race: Race::Auto,
@@ -278,6 +281,7 @@ pub(super) const CAMERA_KEYS: &[Key<Draft>] = &[
         name: "outage_grace",
         read: |d, v| v.read(&mut d.settings.outage_grace, |v| v.duration(Duration::ZERO)),
     },
+    Key { name: "no_signal", read: |d, v| v.read(&mut d.settings.no_signal, Value::flag) },
     Key {
         name: "stall_timeout",
         read: |d, v| v.read(&mut d.settings.stall_timeout, |v| learned_or(v, STALL)),

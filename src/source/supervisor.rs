@@ -30,7 +30,7 @@ pub async fn run(publisher: Publisher, settings: Settings, sources: Sources, sto
             Box::new(File { path: path.clone(), fps: *fps, packet_size: *packet_size })
         }
     };
-    let care = Care { grace: settings.outage_grace };
+    let care = Care { grace: settings.outage_grace, no_signal: settings.no_signal };
     // A task of its own, so that packets do not wake it; it ends with the set.
     let mut beside = JoinSet::new();
     beside.spawn_local(care.run(publisher.stream().clone()));

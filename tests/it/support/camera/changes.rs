@@ -142,6 +142,11 @@ impl Camera {
     pub fn ask(&self) {
         self.shared.tell(|| Event::Answer(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_vec()));
     }
+
+    /// Sends every client that plays an answer to nothing it has asked, as cameras do that mix up the CSeq of keep-alives.
+    pub fn answer_unasked(&self) {
+        self.shared.tell(|| Event::Answer(b"RTSP/1.0 200 OK\r\nCSeq: 4242\r\n\r\n".to_vec()));
+    }
 }
 
 /// The media, as later descriptions tell it. Sessions that play get the new packets under their old payload type.
