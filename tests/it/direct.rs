@@ -6,6 +6,7 @@ use fanlight::vocabulary::{FailureClass, Transport};
 use crate::support::camera::{Camera, Fault, Numbering};
 use crate::support::relay::{Relay, camera_settings};
 use crate::support::viewer::{Viewer, assert_no_gap};
+use crate::support::{PATIENCE, eventually};
 
 /// A relay of this camera by the direct client alone.
 async fn direct(url: &str, transport: UpstreamTransport) -> Relay {
@@ -65,11 +66,11 @@ async fn the_direct_client_takes_over_where_retina_panics_or_refuses_and_says_so
     camera.fault(Fault::SpacedSession);
     let relay = Relay::builder().camera("cam", &camera.url()).start().await;
     relay.live("cam").await;
-    let learned = relay.stream("cam").record().learned;
-    assert!(
-        learned.iter().any(|sentence| sentence.starts_with("The direct client speaks with it")),
-        "{learned:?}"
-    );
+    let said = || {
+        let learned = relay.stream("cam").record().learned;
+        learned.iter().any(|sentence| sentence.starts_with("The direct client speaks with it"))
+    };
+    eventually("the choice is told", PATIENCE, said).await;
     let (mut viewer, _) = Viewer::play_tcp(&relay.url("cam")).await;
     assert_no_gap(&viewer.packets(0, 100).await);
 }
