@@ -17,6 +17,7 @@
 mod av1;
 mod bits;
 mod fmtp;
+mod fragment;
 mod gate;
 mod h264;
 mod h265;
@@ -25,6 +26,7 @@ mod parameter_sets;
 mod vpx;
 
 pub(crate) use fmtp::parameters;
+pub use fragment::Cutting;
 pub use parameter_sets::{ParameterSetKind, ParameterSets};
 
 /// What a track carries, as coarse as a relay needs it; the exact encoding name stays with the track's description.
