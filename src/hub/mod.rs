@@ -5,6 +5,7 @@
 //! reconnects are computed once here, for all viewers ([`crate::rtp::Timeline`]).
 
 mod burst;
+mod datagrams;
 mod publisher;
 mod status;
 mod stream;
