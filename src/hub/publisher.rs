@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::burst::BurstBuilder;
 use super::status::{Failure, TrackStats};
 use super::stream::Stream;
-use crate::codec::{AccessPoints, Codec, PacketKind};
+use crate::codec::{AccessPoints, Codec, Cutting, PacketKind};
 use crate::metrics::TrackMetrics;
 use crate::rtp::{Header, HeaderError, Jitter, StreamClock, Timeline, WallTime};
 use crate::sdp::{Description, Track};
@@ -121,6 +121,10 @@ impl Publisher {
                 vec![TrackStats::default(); self.tracks.len()];
             self.stream.disconnect_viewers(Disconnect::StreamChanged);
         }
+        let tracks = &description.tracks;
+        self.builder.cut_as(tracks.iter().map(|track| Cutting::of(track.codec, track.fmtp.as_deref())));
+        let main = tracks.iter().find(|track| track.is_video()).map(|track| track.id);
+        self.stream.cache().begin(main);
         let mut description = description;
         for (state, track) in self.tracks.iter().zip(&mut description.tracks) {
             if let Some(sets) = state.access_points.parameter_sets() {
@@ -161,6 +165,8 @@ impl Publisher {
         if self.stream.is_closed() {
             return;
         }
+        // An old picture is not shown as if it were the present one.
+        self.stream.cache().begin(None);
         let metrics = &self.stream.metrics;
         metrics.failure(class);
         metrics.phase(Phase::Retrying);
@@ -236,8 +242,14 @@ impl Publisher {
     /// Publishes the packets gathered so far: there are no more at the moment.
     pub fn flush(&mut self) {
         let Some(burst) = self.builder.finish(self.generation) else { return };
+        let burst = Arc::new(burst);
+        // First, so that who follows the ring and then looks here has every burst at least once.
+        let pushed = self.stream.cache().push(&burst);
+        if pushed.dropped {
+            self.stream.metrics.gop_cache_dropped.inc();
+        }
         // Fails when nobody watches, which is no failure.
-        let _ = self.stream.ring.send(Arc::new(burst));
+        let _ = self.stream.ring.send(burst);
         self.count();
     }
 

@@ -29,6 +29,8 @@ pub struct Viewer {
     bytes: AtomicU64,
     skipped: AtomicU64,
     latency_micros: AtomicU64,
+    /// When the last burst it was given arrived, in microseconds since `since`.
+    reached_micros: AtomicU64,
 }
 
 impl Viewer {
@@ -51,6 +53,11 @@ impl Viewer {
     /// Frames it did not get.
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// When the last burst it was given arrived from the source, or when it came itself.
+    pub fn reached(&self) -> Instant {
+        self.since + Duration::from_micros(self.reached_micros.load(Ordering::Relaxed))
     }
 
     /// Recent time from a packet's arrival to its hand-over to the kernel.
@@ -90,6 +97,7 @@ impl Viewers {
             bytes: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             latency_micros: AtomicU64::new(0),
+            reached_micros: AtomicU64::new(0),
         });
         self.list.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&viewer));
         let counters = metrics.viewers(transport).clone();
@@ -133,6 +141,12 @@ impl Seat {
         let (old, new) = (viewer.latency_micros.load(Ordering::Relaxed), latency.as_micros() as u64);
         let smoothed = if old == 0 { new } else { old - old / 8 + new / 8 };
         viewer.latency_micros.store(smoothed, Ordering::Relaxed);
+    }
+
+    /// It was given what arrived at `received`, or passed over it.
+    pub fn reached(&self, received: Instant) {
+        let micros = received.saturating_duration_since(self.viewer.since).as_micros() as u64;
+        self.viewer.reached_micros.store(micros, Ordering::Relaxed);
     }
 
     /// Counts frames that were left out for this viewer.

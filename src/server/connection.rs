@@ -21,6 +21,7 @@ use super::session::{Next, Playing, Session};
 use super::udp::UdpHandle;
 use crate::hub::{Burst, Delivery, Stream};
 use crate::rtsp::{self, Item, Response};
+use crate::config::SlowViewer;
 use crate::vocabulary::{Disconnect, Skip};
 
 /// The task of one connection, from accept to close.
@@ -227,7 +228,8 @@ impl Connection {
         let session = &mut self.sessions[index];
         let stream = Arc::clone(session.mount().stream());
         let Some(playing) = session.playing() else { return Ok(None) };
-        let burst = match playing.accept(delivery) {
+        let now = Instant::now();
+        let burst = match playing.accept(delivery, &stream, now) {
             Ok(Some(burst)) => burst,
             Ok(None) => return Ok(None),
             Err(reason) => return Ok(Some(reason)),
@@ -236,8 +238,7 @@ impl Connection {
         reports.clear();
         let written = scratch::with_copy(&burst, Layout::Framed, |copy| {
             let player = &mut playing.player;
-            player.plan(&burst, Layout::Framed, copy, plan);
-            let now = Instant::now();
+            player.plan(&burst, now, Layout::Framed, copy, plan);
             if player.reports_due(now) {
                 player.reports(
                     now,
@@ -274,10 +275,15 @@ impl Connection {
         // Who reads what we write lives: rtspsrc sends no keep-alive over TCP. UDP sessions have their own time-out; as
         // long as they live the connection stays, since rtspsrc reconnects when it closes.
         let engaged = !self.udp.is_empty() || self.sessions.iter().any(Session::is_playing);
+        let blocked = self.outbox.blocked_since();
+        let impatient = self.sessions.iter().filter_map(|session| {
+            let viewing = session.mount().stream().viewing();
+            (viewing.slow_viewer == SlowViewer::Disconnect).then_some(viewing.max_lag)
+        });
+        let max_lag = impatient.min();
         let deadlines = [
-            self.outbox
-                .blocked_since()
-                .map(|since| (since + settings.write_timeout, Disconnect::WriteTimeout)),
+            blocked.zip(max_lag).map(|(since, max_lag)| (since + max_lag, Disconnect::TooSlow)),
+            blocked.map(|since| (since + settings.write_timeout, Disconnect::WriteTimeout)),
             self.incomplete.map(|since| (since + settings.request_timeout, Disconnect::Protocol)),
             (!engaged).then(|| (self.last_heard + settings.session_timeout, Disconnect::Timeout)),
         ];
@@ -317,7 +323,7 @@ impl Connection {
             session.end(reason);
         }
         // To close with bytes unread is a reset, and with it the viewer may lose what it was told last.
-        if !self.finished && reason != Disconnect::WriteTimeout {
+        if !self.finished && !matches!(reason, Disconnect::WriteTimeout | Disconnect::TooSlow) {
             let _ = time::timeout_at(deadline, hang_up(socket)).await;
         }
     }
@@ -343,12 +349,29 @@ impl Playing {
     ///
     /// # Errors
     /// It is the end of the session, for this reason.
-    pub(super) fn accept(&mut self, delivery: Delivery) -> Result<Option<Arc<Burst>>, Disconnect> {
+    pub(super) fn accept(
+        &mut self,
+        delivery: Delivery,
+        stream: &Stream,
+        now: Instant,
+    ) -> Result<Option<Arc<Burst>>, Disconnect> {
+        let disconnects = stream.viewing().slow_viewer == SlowViewer::Disconnect;
         match delivery {
             Delivery::Burst(burst) if self.player.is_outdated(&burst) => Err(Disconnect::StreamChanged),
-            Delivery::Burst(burst) => Ok(Some(burst)),
+            Delivery::Burst(burst) => {
+                if self.player.is_late(&burst, now) {
+                    if disconnects {
+                        return Err(Disconnect::TooSlow);
+                    }
+                    if let Some((id, _)) = stream.newest_key_frame() {
+                        self.player.pictures_from(id);
+                    }
+                }
+                Ok(Some(burst))
+            }
+            Delivery::Lagged if disconnects => Err(Disconnect::TooSlow),
             Delivery::Lagged => {
-                self.player.skip();
+                self.ahead.recover(stream, &mut self.player);
                 Ok(None)
             }
             Delivery::Closed => Err(Disconnect::EndOfStream),
@@ -357,14 +380,20 @@ impl Playing {
 
     /// Counts what was sent of a burst.
     pub(super) fn count(&mut self, plan: &Plan, bytes: u64, burst: &Burst) {
+        self.seat.reached(burst.received());
         if plan.packets > 0 {
-            self.seat.sent(plan.packets, bytes, burst.received());
+            // What was there before the viewer came did not wait for it.
+            self.seat.sent(plan.packets, bytes, burst.received().max(self.seat.viewer().since));
         }
-        if plan.skipped > 0 {
-            self.seat.skipped(Skip::KeyFrame, plan.skipped);
-        }
-        if plan.lagged > 0 {
-            self.seat.skipped(Skip::Lagged, plan.lagged);
+        self.ahead.sent(burst, bytes, Instant::now());
+        let reasons = [
+            (Skip::KeyFrame, plan.skipped),
+            (Skip::Lagged, plan.lagged),
+            (Skip::NonReference, plan.unreferenced),
+            (Skip::Oversized, plan.oversized),
+        ];
+        for (reason, frames) in reasons.into_iter().filter(|(_, frames)| *frames > 0) {
+            self.seat.skipped(reason, frames);
         }
         if plan.first_key
             && let Some(asked) = self.asked.take()

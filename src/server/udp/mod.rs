@@ -137,15 +137,16 @@ impl UdpSession {
     fn deliver(&mut self, delivery: Delivery, plan: &mut Plan) -> Option<Disconnect> {
         let stream = Arc::clone(self.session.mount().stream());
         let playing = self.session.playing()?;
-        let burst = match playing.accept(delivery) {
+        let now = Instant::now();
+        let burst = match playing.accept(delivery, &stream, now) {
             Ok(Some(burst)) => burst,
             Ok(None) => return None,
             Err(reason) => return Some(reason),
         };
+        let burst = burst.datagrams();
         let player = &mut playing.player;
-        let taken = scratch::with_copy(&burst, Layout::Bare, |copy| {
-            player.plan(&burst, Layout::Bare, copy, plan);
-            let now = Instant::now();
+        let taken = scratch::with_copy(burst, Layout::Bare, |copy| {
+            player.plan(burst, now, Layout::Bare, copy, plan);
             if player.reports_due(now) {
                 player.reports(
                     now,
@@ -159,7 +160,7 @@ impl UdpSession {
             }
             self.ports.send(player, plan, copy)
         });
-        playing.count(plan, plan.bytes, &burst);
+        playing.count(plan, plan.bytes, burst);
         if !taken {
             // A burst is a frame, or part of one.
             playing.seat.skipped(Skip::Blocked, 1);
