@@ -1,7 +1,7 @@
 //! Packets published together.
 //!
 //! A burst is what one read of the source delivered. It is the unit of everything behind the source: one slot of the
-//! ring, one wake-up of a viewer, one write to its socket. The packets lie in one piece of memory, already framed for
+//! ring, one wake-up of a worker, one write to each viewer's socket. The packets lie in one piece of memory, already framed for
 //! an interleaved connection, so that a viewer's write is that memory with 12 bytes of each packet changed.
 
 use std::sync::OnceLock;

@@ -20,8 +20,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub use burst::{Burst, BurstBuilder, Packet};
 pub use publisher::Publisher;
 pub use status::{BitRate, Described, Failure, Status, TrackStats};
-pub use stream::{Delivery, Demand, Stream, Subscription};
-pub use viewer::{Seat, Viewer};
+pub use stream::{Delivery, Demand, RING, Stream, Subscription};
+pub use viewer::{Seat, Tally, Viewer};
 
 use crate::config::Viewing;
 use crate::metrics::Metrics;

@@ -138,9 +138,9 @@ impl Stream {
         }
     }
 
-    /// Follows the bursts from now on, and keeps the source wanted.
-    pub fn subscribe(self: &Arc<Self>) -> Subscription {
-        Subscription { bursts: self.ring.subscribe(), _demand: self.want() }
+    /// Follows the bursts from now on. That alone does not keep the source wanted ([`Stream::want`]).
+    pub fn subscribe(&self) -> Subscription {
+        Subscription { bursts: self.ring.subscribe() }
     }
 
     /// Keeps the source wanted for as long as the value lives.
@@ -262,11 +262,10 @@ impl Drop for Demand {
     }
 }
 
-/// A viewer's ear on the ring.
+/// An ear on the ring: one for all viewers of the stream on one worker thread.
 #[derive(Debug)]
 pub struct Subscription {
     bursts: broadcast::Receiver<Arc<Burst>>,
-    _demand: Demand,
 }
 
 /// What a subscription gives next.
@@ -274,7 +273,7 @@ pub struct Subscription {
 pub enum Delivery {
     /// Packets, in order.
     Burst(Arc<Burst>),
-    /// The ring went past this viewer. How many frames it missed, [`Packet::frame`](super::Packet::frame) tells.
+    /// The ring went past. How many frames were missed, [`Packet::frame`](super::Packet::frame) tells.
     Lagged,
     /// There will be no more.
     Closed,
@@ -301,9 +300,9 @@ impl Subscription {
     }
 }
 
-/// Bursts in a ring. A slot is emptied when every viewer has seen it, so at rest the ring holds nothing; a viewer that
-/// stops reading keeps at most this many alive, 17 seconds of a camera with 30 frames a second.
-const RING: usize = 512;
+/// Bursts in a ring. A slot is emptied when every worker has seen it, so at rest the ring holds nothing. A worker keeps as
+/// many for viewers that are slow: 17 seconds of a camera with 30 frames a second.
+pub const RING: usize = 512;
 
 /// How long a description waits for parameter sets that come in-band. A camera sends them with its first key frame.
 const PARAMETER_PATIENCE: Duration = Duration::from_secs(2);

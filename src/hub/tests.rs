@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
-use super::{Burst, Delivery, Hub, Packet, Publisher, Seat, Stream, Subscription};
+use super::{Burst, Delivery, Hub, Packet, Publisher, Seat, Stream, Subscription, Tally};
 use crate::metrics::Metrics;
 use crate::rtp::{Header, WallTime};
 use crate::sdp::{self, Description};
@@ -170,7 +170,7 @@ fn a_new_session_of_the_same_tracks_goes_on_with_the_numbers() {
     assert_eq!(after.sequence, before[1].sequence + 1);
     assert_eq!(after.timestamp, before[1].timestamp + 2 * 90_000);
     assert_eq!([before[0].frame, before[1].frame, after.frame], [1, 2, 3]);
-    assert!(seat.kicked().now_or_never().is_none());
+    assert!(seat.viewer().kicked().now_or_never().is_none());
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_new_session_of_other_tracks_is_another_generation_and_its_viewers_leave() {
     let seat = join(&source.stream());
     let before = source.stream().status().borrow().described.clone().unwrap();
     source.reconnect(H265);
-    assert_eq!(seat.kicked().now_or_never(), Some(Disconnect::StreamChanged));
+    assert_eq!(seat.viewer().kicked().now_or_never(), Some(Disconnect::StreamChanged));
     let after = source.stream().status().borrow().described.clone().unwrap();
     assert_eq!((before.generation, after.generation), (1, 2));
     assert!(after.version > before.version, "RFC 8866 section 5.2");
@@ -369,7 +369,7 @@ async fn a_stream_that_is_removed_ends_for_everybody_and_for_good() {
     source.hub.remove("yard");
     source.hub.remove("door");
     assert!(source.hub.find("door").is_none() && source.hub.streams().is_empty());
-    assert_eq!(seat.kicked().await, Disconnect::StreamChanged);
+    assert_eq!(seat.viewer().kicked().await, Disconnect::StreamChanged);
     assert!(stream.described().await.is_none());
     // The source notices a moment later.
     source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::ZERO, String::new());
@@ -387,7 +387,7 @@ fn a_stream_of_the_same_name_takes_the_place_of_the_old_one() {
     let (old, seat) = (source.stream(), join(&source.stream()));
     let mut new = source.hub.add("door");
     assert!(old.is_closed() && !new.stream().is_closed());
-    assert_eq!(seat.kicked().now_or_never(), Some(Disconnect::StreamChanged));
+    assert_eq!(seat.viewer().kicked().now_or_never(), Some(Disconnect::StreamChanged));
     let found = source.hub.find("door").unwrap();
     assert!(Arc::ptr_eq(&found, new.stream()) && source.hub.streams().len() == 1);
     new.connecting();
@@ -401,7 +401,8 @@ async fn demand_lasts_as_long_as_somebody_holds_it() {
     let source = Source::live();
     let stream = source.stream();
     let demand = stream.demand();
-    let (wanted, viewer) = (stream.want(), stream.subscribe());
+    let (wanted, viewer) = (stream.want(), stream.want());
+    let _follows_only = stream.subscribe();
     assert_eq!(*demand.borrow(), 2);
     drop(wanted);
     assert_eq!(*demand.borrow(), 1);
@@ -439,20 +440,22 @@ fn a_seat_counts_what_its_viewer_gets_and_how_it_leaves() {
     assert_ne!(viewer.id, other.viewer().id);
     assert_eq!(viewer.user_agent.as_deref(), Some("player"));
     assert_eq!(stream.viewers().len(), 2);
-    let received = Instant::now() - Duration::from_millis(8);
-    one.sent(3, 1000, received);
-    one.sent(1, 10, received);
+    let latency = Duration::from_millis(8);
+    one.sent(3, 1000, latency);
+    let mut tally = Tally::new(stream.metrics(), Transport::Udp);
+    one.sent_among(1, 10, latency, &mut tally);
+    tally.flush();
     one.skipped(Skip::Lagged, 5);
     one.started(Duration::from_millis(30));
     assert_eq!((viewer.packets(), viewer.bytes(), viewer.skipped()), (4, 1010, 5));
-    assert!((Duration::from_millis(8)..Duration::from_secs(2)).contains(&viewer.latency()));
+    assert_eq!(viewer.latency(), latency);
     let of = |family: &str| format!("fanlight_{family}{{stream=\"door\",transport=\"udp\"}}");
     assert_eq!(source.metric(&of("viewers")), 2.0);
     assert_eq!(source.metric(&of("viewer_sent_packets_total")), 4.0);
     assert_eq!(source.metric("fanlight_viewer_start_seconds_count{stream=\"door\"}"), 1.0);
     viewer.kick(Disconnect::Kicked);
     viewer.kick(Disconnect::Timeout);
-    assert_eq!(one.kicked().now_or_never(), Some(Disconnect::Kicked), "the first reason stands");
+    assert_eq!(one.viewer().kicked().now_or_never(), Some(Disconnect::Kicked), "the first reason stands");
     one.leave(Disconnect::Kicked);
     drop(other);
     assert!(stream.viewers().is_empty());

@@ -71,7 +71,7 @@ pub(super) struct Playing {
     pub(super) asked: Option<Instant>,
 }
 
-/// What a session waits for.
+/// What a session's own task has to do.
 #[derive(Debug)]
 pub(super) enum Next {
     /// Something to send.
@@ -90,7 +90,7 @@ impl Init {
 impl Playing {
     fn pause(self) -> Ready {
         let paused = match self.feed {
-            Feed::Live(_) => None,
+            Feed::Live { .. } => None,
             Feed::Clip(playback) => Some(playback),
         };
         Ready { player: self.player, paused, seat: Some(self.seat) }
@@ -263,35 +263,14 @@ impl Session {
         (response, ended)
     }
 
-    /// Waits for the next thing to do. Cancel-safe; forever while not playing.
-    pub(super) async fn next(&mut self) -> Next {
-        let State::Playing(Playing { player, feed, ahead, seat, .. }) = &mut self.state else {
-            return std::future::pending().await;
-        };
-        let delivered = async {
-            if let Some(due) = ahead.not_before() {
-                tokio::time::sleep_until(due.into()).await;
-            }
-            match ahead.take(self.mount.stream(), player) {
-                Some(burst) => Delivery::Burst(burst),
-                None => feed.next().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            delivery = delivered => Next::Delivery(delivery),
-            reason = seat.kicked() => Next::Kicked(reason),
-        }
-    }
-
     /// Hands the goodbye of each track to `each`.
     pub(super) fn goodbyes(&self, each: impl FnMut(Carrier, &[u8])) {
         self.player().goodbyes(each);
     }
 
     /// Ends the session: its seat is given up for this reason.
-    pub(super) fn end(self, reason: Disconnect) {
-        let seat = match self.state {
+    pub(super) fn end(&mut self, reason: Disconnect) {
+        let seat = match self.take_state() {
             State::Init(_) => None,
             State::Ready(ready) => ready.seat,
             State::Playing(playing) => Some(playing.seat),
@@ -345,7 +324,7 @@ impl Session {
             State::Ready(ready) => {
                 let stream = self.mount.stream();
                 let feed = match (&self.mount, ready.paused) {
-                    (Mount::Live(stream), _) => Feed::Live(stream.subscribe()),
+                    (Mount::Live(stream), _) => Feed::Live { _wanted: stream.want() },
                     (Mount::Clip(_), Some(paused)) => Feed::Clip(paused),
                     (Mount::Clip(clip), None) => Feed::Clip(Playback::new(Arc::clone(clip))),
                 };
@@ -359,7 +338,7 @@ impl Session {
         let was_playing = playing.player.is_playing();
         let sought = match &mut playing.feed {
             Feed::Clip(playback) if !was_playing || position.is_some() => playback.resume(position),
-            Feed::Live(_) | Feed::Clip(_) => true,
+            Feed::Live { .. } | Feed::Clip(_) => true,
         };
         if !sought {
             self.state = if was_playing { State::Playing(playing) } else { State::Ready(playing.pause()) };
@@ -368,7 +347,7 @@ impl Session {
         let Playing { player, feed, ahead, .. } = &mut playing;
         let stream = self.mount.stream();
         player.play(scope, now, |track| feed.report(stream, track, now).map(|(moment, _)| moment));
-        if matches!(feed, Feed::Live(_)) {
+        if matches!(feed, Feed::Live { .. }) {
             ahead.want();
         }
         let infos: Vec<RtpInfo> = player

@@ -72,7 +72,7 @@ async fn viewers_are_listed_and_can_be_disconnected() {
     let site = Site::start().await;
     let publisher = site.hub.add("door");
     let seat = publisher.stream().join(ME, Transport::Udp, Some("mpv".to_owned()));
-    seat.sent(10, 14_000, Instant::now() - Duration::from_millis(4));
+    seat.sent(10, 14_000, Duration::from_millis(4));
     seat.skipped(crate::vocabulary::Skip::Lagged, 3);
     let _other = publisher.stream().join(ME, Transport::Tcp, None);
     let viewers = site.get("/api/v1/streams/door/viewers").await.json();
@@ -89,7 +89,7 @@ async fn viewers_are_listed_and_can_be_disconnected() {
 
     let gone = site.ask("DELETE", &format!("/api/v1/viewers/{}", viewer["id"]), "", "").await;
     assert_eq!((gone.status, gone.body.as_str()), (204, ""));
-    let reason = time::timeout(Duration::from_secs(5), seat.kicked()).await.unwrap();
+    let reason = time::timeout(Duration::from_secs(5), seat.viewer().kicked()).await.unwrap();
     assert_eq!(reason, Disconnect::Kicked);
     for id in ["999999999", "abc", "-1", "%ff"] {
         assert_eq!(site.ask("DELETE", &format!("/api/v1/viewers/{id}"), "", "").await.status, 404, "{id}");
@@ -229,7 +229,7 @@ async fn a_page_of_another_origin_changes_nothing() {
         assert_eq!(site.ask("GET", "/api/v1/streams", header, "").await.status, 200);
     }
     assert!(site.commands.try_recv().is_err());
-    assert!(time::timeout(Duration::from_millis(1), seat.kicked()).await.is_err());
+    assert!(time::timeout(Duration::from_millis(1), seat.viewer().kicked()).await.is_err());
     let own = site.ask("DELETE", &viewer, "Origin: http://relay.lan:8580\r\n", "").await;
     assert_eq!(own.status, 204);
 }
