@@ -12,6 +12,8 @@
 
 mod plan;
 mod reports;
+#[cfg(test)]
+mod tests;
 mod track;
 
 use std::collections::VecDeque;
