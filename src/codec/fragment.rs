@@ -33,7 +33,9 @@ impl Cutting {
                 if numbers.is_none_or(|value| value.trim() == "0") { Self::H265 } else { Self::Never }
             }
             Codec::Jpeg => Self::Jpeg,
-            Codec::Av1 | Codec::Vp8 | Codec::Vp9 | Codec::Audio | Codec::Metadata | Codec::Other => Self::Never,
+            Codec::Av1 | Codec::Vp8 | Codec::Vp9 | Codec::Audio | Codec::Metadata | Codec::Other => {
+                Self::Never
+            }
         }
     }
 
@@ -178,7 +180,11 @@ mod tests {
                     let fu = payload[header];
                     if fu & START != 0 {
                         let mut nal = payload[..header].to_vec();
-                        nal[0] = if header == 1 { nal[0] & 0xe0 | fu & 0x1f } else { nal[0] & 0x81 | (fu & 0x3f) << 1 };
+                        nal[0] = if header == 1 {
+                            nal[0] & 0xe0 | fu & 0x1f
+                        } else {
+                            nal[0] & 0x81 | (fu & 0x3f) << 1
+                        };
                         assert!(open.replace(nal).is_none(), "a start within a NAL unit");
                     }
                     let nal = open.get_or_insert_default();
@@ -216,10 +222,7 @@ mod tests {
     #[test]
     fn a_long_aggregate_is_taken_apart_and_what_is_no_aggregate_is_not() {
         let stap = [0x78, 0, 2, 0x67, 1, 0, 5, 0x65, 1, 2, 3, 4];
-        assert_eq!(
-            cut(Cutting::H264, &stap, 4),
-            [&[0x67, 1][..], &[0x7c, 0x85, 1, 2], &[0x7c, 0x45, 3, 4]]
-        );
+        assert_eq!(cut(Cutting::H264, &stap, 4), [&[0x67, 1][..], &[0x7c, 0x85, 1, 2], &[0x7c, 0x45, 3, 4]]);
         for broken in [&[0x78][..], &[0x78, 0, 9, 1], &[0x78, 0, 1, 0x67, 0]] {
             assert!(cut(Cutting::H264, broken, 4).is_empty());
         }

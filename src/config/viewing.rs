@@ -67,12 +67,20 @@ const MAX_LAG: Duration = Duration::from_millis(200);
 
 /// Keys of every stream about its viewers.
 pub(super) const VIEWING_KEYS: &[Key<Draft>] = &[
-    Key { name: "fast_start", read: |d, v| v.read(&mut d.viewing().fast_start, |v| v.word(&FastStart::WORDS)) },
-    Key { name: "slow_viewer", read: |d, v| v.read(&mut d.viewing().slow_viewer, |v| v.word(&SlowViewer::WORDS)) },
+    Key {
+        name: "fast_start",
+        read: |d, v| v.read(&mut d.viewing().fast_start, |v| v.word(&FastStart::WORDS)),
+    },
+    Key {
+        name: "slow_viewer",
+        read: |d, v| v.read(&mut d.viewing().slow_viewer, |v| v.word(&SlowViewer::WORDS)),
+    },
     Key { name: "max_lag", read: |d, v| v.read(&mut d.viewing().max_lag, |v| v.duration(MAX_LAG)) },
     Key {
         name: "gop_cache_size",
-        read: |d, v| v.read(&mut d.viewing().gop_cache_size, |v| v.size(0..=1 << 30).and_then(|n| n.try_into().ok())),
+        read: |d, v| {
+            v.read(&mut d.viewing().gop_cache_size, |v| v.size(0..=1 << 30).and_then(|n| n.try_into().ok()))
+        },
     },
     Key {
         name: "gop_cache_age",

@@ -71,7 +71,8 @@ mod tests {
     #[test]
     fn the_flags_of_a_restart_chunk_stay_with_its_ends() {
         let payload = [0, 0, 0, 4, 0x41, 80, 40, 30, 0, 5, 0xff, 0xff, 1, 2, 3];
-        let flags: Vec<_> = cuts(&payload, 13).iter().map(|cut| (cut[3], cut[10], cut[11], cut[12])).collect();
+        let flags: Vec<_> =
+            cuts(&payload, 13).iter().map(|cut| (cut[3], cut[10], cut[11], cut[12])).collect();
         assert_eq!(flags, [(4, 0xbf, 0xff, 1), (5, 0x3f, 0xff, 2), (6, 0x7f, 0xff, 3)]);
     }
 

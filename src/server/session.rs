@@ -331,7 +331,13 @@ impl Session {
                 let seat = ready
                     .seat
                     .unwrap_or_else(|| stream.join(self.peer, self.transport, self.user_agent.clone()));
-                Playing { player: ready.player, feed, ahead: Ahead::new(self.transport), seat, asked: Some(now) }
+                Playing {
+                    player: ready.player,
+                    feed,
+                    ahead: Ahead::new(self.transport),
+                    seat,
+                    asked: Some(now),
+                }
             }
             State::Playing(playing) => playing,
         };

@@ -54,13 +54,7 @@ impl Player {
     /// No track yet. `cname` names the viewer's session in reports.
     pub(super) fn new(described: &Described, cname: String, viewing: &Viewing) -> Self {
         let tracks = described.description.tracks.iter().map(|_| None).collect();
-        Self {
-            tracks,
-            generation: described.generation,
-            cname,
-            max_lag: viewing.max_lag,
-            ..Self::default()
-        }
+        Self { tracks, generation: described.generation, cname, max_lag: viewing.max_lag, ..Self::default() }
     }
 
     /// Sets a track up, in place of an earlier set-up of it. Returns its SSRC.
@@ -163,7 +157,9 @@ impl Player {
             return;
         }
         for (index, track) in self.tracks.iter_mut().enumerate() {
-            let Some(track) = track.as_mut().filter(|track| track.playing && track.waits_for_key) else { continue };
+            let Some(track) = track.as_mut().filter(|track| track.playing && track.waits_for_key) else {
+                continue;
+            };
             let packets = bursts.iter().flat_map(|burst| burst.packets());
             let packets = packets.filter(|packet| packet.track.index() == index);
             let (mut oldest, mut newest, mut frames) = (u64::MAX, 0, 0);

@@ -55,7 +55,11 @@ impl Player {
 
     /// The round trip that a receiver's report block tells, if it quotes the last report of a track (RFC 3550 section
     /// 6.4.1).
-    pub(in crate::server) fn round_trip(&self, report: &rtcp::ReceptionReport, now: Instant) -> Option<Duration> {
+    pub(in crate::server) fn round_trip(
+        &self,
+        report: &rtcp::ReceptionReport,
+        now: Instant,
+    ) -> Option<Duration> {
         let track = self.tracks.iter().flatten().find(|track| track.rewriter.ssrc() == report.ssrc)?;
         let (_, sent) = track.reported.filter(|(middle, _)| *middle == report.last_report && *middle != 0)?;
         let held = Duration::from_secs_f64(f64::from(report.delay_since_last_report) / 65_536.0);

@@ -178,7 +178,11 @@ fn a_frame_under_way_is_finished_before_anything_is_left_out() {
     assert_eq!(viewer.take(&camera.burst(), camera.at(100)), (1, 0));
     camera.second_half(40, INTER);
     camera.first_half(80, INTER);
-    assert_eq!(viewer.take(&camera.burst(), camera.at(5000)), (1, 0), "the rest, and nothing of the next one");
+    assert_eq!(
+        viewer.take(&camera.burst(), camera.at(5000)),
+        (1, 0),
+        "the rest, and nothing of the next one"
+    );
     assert!(viewer.of(VIDEO).last().unwrap().3, "with its end");
     camera.second_half(80, INTER);
     assert_eq!(viewer.take(&camera.burst(), camera.at(5000)), (0, 0));
@@ -239,9 +243,8 @@ fn what_was_cut_off_in_the_middle_leaves_a_gap_and_what_was_not_does_not() {
 #[test]
 fn cached_pictures_take_one_frame_interval_and_age_does_not_count_until_they_are_sent() {
     let (mut camera, mut viewer) = (Camera::new(), Watcher::new(Layout::Framed));
-    let cached: VecDeque<_> = (0..250)
-        .map(|n| camera.frame(n * 40, if n == 0 { KEY } else { SPARE }))
-        .collect();
+    let cached: VecDeque<_> =
+        (0..250).map(|n| camera.frame(n * 40, if n == 0 { KEY } else { SPARE })).collect();
     let promised = viewer.player.announced(VIDEO, None).unwrap();
     viewer.player.open(&cached, FastStart::LiveEdge);
     for burst in &cached {
@@ -252,7 +255,11 @@ fn cached_pictures_take_one_frame_interval_and_age_does_not_count_until_they_are
     // What came while they were sent is late by no fault of the viewer's.
     assert_eq!(viewer.take(&camera.frame(10_000, INTER), camera.at(18_000)), (2, 1));
     assert_eq!(viewer.take(&camera.frame(10_040, INTER), camera.at(19_900)), (2, 1));
-    assert_eq!(viewer.take(&camera.frame(10_080, INTER), camera.at(20_100)), (0, 0), "but it has to catch up");
+    assert_eq!(
+        viewer.take(&camera.frame(10_080, INTER), camera.at(20_100)),
+        (0, 0),
+        "but it has to catch up"
+    );
     let pictures = viewer.of(VIDEO);
     assert_eq!((pictures[0].1, pictures[0].2), (promised.sequence, promised.timestamp));
     let time = |frame: usize| pictures[2 * frame].2.wrapping_sub(pictures[0].2);
@@ -288,7 +295,10 @@ fn packets_too_long_for_a_datagram_become_several_with_numbers_of_their_own() {
     assert_eq!(viewer.take(&camera.frame(120, INTER), camera.at(120)), (2, 1));
     let pictures = viewer.of(VIDEO);
     assert!(pictures.windows(2).all(|pair| pair[1].1 == pair[0].1.wrapping_add(1)));
-    assert_eq!(pictures.iter().map(|got| got.3).collect::<Vec<_>>()[..6], [false, false, false, false, false, true]);
+    assert_eq!(
+        pictures.iter().map(|got| got.3).collect::<Vec<_>>()[..6],
+        [false, false, false, false, false, true]
+    );
     let sound = viewer.of(SOUND);
     assert_eq!(sound[2].1.wrapping_sub(sound[1].1), 2, "what is missing shows");
 }
