@@ -89,6 +89,7 @@ impl Init {
 
 impl Playing {
     fn pause(self) -> Ready {
+        self.seat.pauses();
         let paused = match self.feed {
             Feed::Live { .. } => None,
             Feed::Clip(playback) => Some(playback),
@@ -331,6 +332,7 @@ impl Session {
                 let seat = ready
                     .seat
                     .unwrap_or_else(|| stream.join(self.peer, self.transport, self.user_agent.clone()));
+                seat.plays();
                 Playing {
                     player: ready.player,
                     feed,

@@ -248,9 +248,16 @@ impl Member {
         }
         let mut session = self.session.borrow_mut();
         let Some(playing) = session.playing() else { return now };
-        if playing.player.is_outdated(burst) {
-            self.end(Disconnect::StreamChanged);
-            return now;
+        match playing.is_described_by(burst, stream) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.last.set(burst.id());
+                return now;
+            }
+            Err(reason) => {
+                self.end(reason);
+                return now;
+            }
         }
         match send::send(playing, stream, &self.line, burst, now, Some(tally)) {
             Ok(done) => {

@@ -1,5 +1,6 @@
 //! One burst to one viewer.
 
+use std::cmp::Ordering;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Instant;
@@ -113,7 +114,6 @@ impl Playing {
     ) -> Result<Option<Arc<Burst>>, Disconnect> {
         let disconnects = stream.viewing().slow_viewer == SlowViewer::Disconnect;
         match delivery {
-            Delivery::Burst(burst) if self.player.is_outdated(&burst) => Err(Disconnect::StreamChanged),
             Delivery::Burst(burst) => {
                 if self.player.is_late(&burst, now) {
                     if disconnects {
@@ -123,7 +123,7 @@ impl Playing {
                         self.player.pictures_from(id);
                     }
                 }
-                Ok(Some(burst))
+                Ok(if self.is_described_by(&burst, stream)? { Some(burst) } else { None })
             }
             Delivery::Lagged if disconnects => Err(Disconnect::TooSlow),
             Delivery::Lagged => {
@@ -131,6 +131,25 @@ impl Playing {
                 Ok(None)
             }
             Delivery::Closed => Err(Disconnect::EndOfStream),
+        }
+    }
+
+    /// Whether the burst belongs to the description that this viewer plays by, or to a later one with the same tracks;
+    /// not if to an earlier one.
+    ///
+    /// # Errors
+    /// A track of the viewer is not what it was: it has to describe again.
+    pub(super) fn is_described_by(&mut self, burst: &Burst, stream: &Stream) -> Result<bool, Disconnect> {
+        match self.player.compare(burst) {
+            Ordering::Equal => Ok(true),
+            Ordering::Less => Ok(false),
+            Ordering::Greater => {
+                let status = stream.status();
+                let described = &status.borrow().described;
+                let keeps_up =
+                    described.as_ref().is_some_and(|described| self.player.keep_up(burst, described));
+                if keeps_up { Ok(true) } else { Err(Disconnect::StreamChanged) }
+            }
         }
     }
 

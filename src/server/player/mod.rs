@@ -16,6 +16,7 @@ mod reports;
 mod tests;
 mod track;
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,6 +62,10 @@ impl Player {
     pub(super) fn set_up(&mut self, track: &Track, carrier: Carrier) -> u32 {
         let set_up = ViewerTrack::new(track, carrier);
         let ssrc = set_up.rewriter.ssrc();
+        // There may be more of them than when the session was made.
+        if self.tracks.len() <= track.id.index() {
+            self.tracks.resize_with(track.id.index() + 1, || None);
+        }
         if let Some(slot) = self.tracks.get_mut(track.id.index()) {
             *slot = Some(set_up);
         }
@@ -198,8 +203,16 @@ impl Player {
         self.tracks.iter_mut().flatten().for_each(ViewerTrack::lose);
     }
 
-    /// Whether the burst belongs to another description than the one this viewer plays.
-    pub(super) fn is_outdated(&self, burst: &Burst) -> bool {
-        self.generation != burst.generation()
+    /// How the description that the burst belongs to stands to the one this viewer plays by: earlier, the same, later.
+    pub(super) fn compare(&self, burst: &Burst) -> Ordering {
+        burst.generation().cmp(&self.generation)
+    }
+
+    /// Goes over to the description that this burst belongs to, which is `described` or came before it. `false` when a
+    /// track of this viewer is not what it was any more: it has to describe again.
+    pub(super) fn keep_up(&mut self, burst: &Burst, described: &Described) -> bool {
+        let before = self.generation;
+        self.generation = burst.generation();
+        self.tracks().all(|(track, _)| described.still_has(track, before))
     }
 }

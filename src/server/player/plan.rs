@@ -63,6 +63,9 @@ impl Player {
             if !track.playing || burst.id() <= track.seen {
                 continue;
             }
+            if packet.restarted {
+                track.next_report = None; // a viewer's clock is put right as soon as there is something to see
+            }
             let step = track.advance(packet.frame);
             if held && !track.has_key_frames {
                 continue;
