@@ -7,6 +7,7 @@ serves, on 127.0.0.1 and until SIGTERM,
     /camera   H.264, 25 fps, a key frame a second, a ball that is never where it was; AAC
     /mjpeg    RTP/JPEG, 24 fps
     /clock    H.264, 25 fps, a key frame every 10 s; the top row of every picture is the time it was made at
+    /clock/1  the same with a key frame a second
 and prints one line for each event: `listening PORT`, then `clients OPEN TOTAL` whenever a connection comes or goes,
 `teardown` for each request of that name. (One slice a picture: of several, ffmpeg 5.1 says "corrupt decoded frame".)
 """
@@ -23,15 +24,19 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=640,height=360,framerate={fps}/1"
+CLOCK = (
+    "( appsrc name=clock is-live=true format=time do-timestamp=true"
+    " caps=video/x-raw,format=I420,width=640,height=360,framerate=25/1"
+    " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} bitrate=2000 sliced-threads=false"
+    " ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+)
 MOUNTS = {
     "/camera": "( " + PICTURE.format(fps=25)
     + " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=1500 sliced-threads=false"
     " ! rtph264pay name=pay0 pt=96 config-interval=-1"
     " audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 ! avenc_aac ! rtpmp4gpay name=pay1 pt=97 )",
-    "/clock": "( appsrc name=clock is-live=true format=time do-timestamp=true"
-    " caps=video/x-raw,format=I420,width=640,height=360,framerate=25/1"
-    " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=250 bitrate=2000 sliced-threads=false"
-    " ! rtph264pay name=pay0 pt=96 config-interval=-1 )",
+    "/clock": CLOCK.format(gop=250),
+    "/clock/1": CLOCK.format(gop=25),
     "/mjpeg": "( " + PICTURE.format(fps=24) + " ! jpegenc ! rtpjpegpay name=pay0 pt=26 )",
 }
 
@@ -95,7 +100,7 @@ def main():
         factory = GstRtspServer.RTSPMediaFactory()
         factory.set_launch(pipeline)
         factory.set_shared(True)
-        if path == "/clock":
+        if path.startswith("/clock"):
             factory.connect("media-configure", configure)
         server.get_mount_points().add_factory(path, factory)
     server.connect("client-connected", Clients().connected)

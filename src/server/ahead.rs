@@ -47,9 +47,10 @@ impl Ahead {
             let start = stream.viewing().fast_start;
             if start != FastStart::Off && player.wants_pictures() {
                 self.bursts = stream.since_key_frame();
-                player.open(&self.bursts, start);
+                let now = Instant::now();
+                player.open(&self.bursts, start, now);
                 if self.transport == Transport::Udp && !self.bursts.is_empty() {
-                    self.not_before = Some(Instant::now());
+                    self.not_before = Some(now);
                 }
             }
         }

@@ -4,7 +4,9 @@ Every picture bears the time at which it was made. Each player is told to show p
 over a few pixels wide: when which one was shown is all that is looked at.
 """
 
+import contextlib
 import re
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -156,4 +158,89 @@ def judge(table):
             raise Failure(f"{name}, cached: {delay:.2f} s behind: it does not keep the pictures' own time")
 
 
-CHECKS = {"first picture and live edge": at_the_live_edge}
+class Narrow:
+    """A way to the relay that lets only so many bytes a second through to the player, one connection after the other."""
+
+    def __init__(self, url, rate):
+        host, port, path = re.match(r"rtsp://([^:/]+):(\d+)/(.*)", url).groups()
+        self.server, self.rate = (host, int(port)), rate
+        self.door = socket.create_server(("127.0.0.1", 0))
+        self.url = f"rtsp://127.0.0.1:{self.door.getsockname()[1]}/{path}"
+        self.open = [self.door]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.door.accept()
+                far = socket.socket()
+                far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 10)  # nothing piles up here
+                far.connect(self.server)
+                self.open += [near, far]
+                threading.Thread(target=self.copy, args=(near, far, None), daemon=True).start()
+                threading.Thread(target=self.copy, args=(far, near, self.rate), daemon=True).start()
+
+    @staticmethod
+    def copy(source, target, rate):
+        due = time.monotonic()
+        with contextlib.suppress(OSError):
+            while data := source.recv(4096):
+                target.sendall(data)
+                if rate:
+                    due = max(due, time.monotonic() - 0.05) + len(data) / rate
+                    time.sleep(max(0.0, due - time.monotonic()))
+        for each in (source, target):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        for each in self.open:
+            each.close()
+
+
+def at_half_rate():
+    """Who gets half the bytes sees fewer pictures, none of them broken or old, and the viewer beside misses none."""
+    with ForeignServer() as server, tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "fanlight.yml"
+        config.write_text(f"streams: {{quick: {{source: {server.url}/clock/1, max_lag: 1s}}}}\n")
+        with Relay("--config", config, stream="quick") as relay:
+            received = "fanlight_source_received_bytes_total"
+            before, since = sum(relay.metric(received)), time.monotonic()
+            time.sleep(4)
+            rate = (sum(relay.metric(received)) - before) / (time.monotonic() - since)
+            narrow = Narrow(relay.url, rate / 2)
+            commands = [decoded(relay.url), decoded(narrow.url)]
+            good, half = players = [Player(command) for command in commands]
+            try:
+                half.first(40)
+                time.sleep(20)
+                skipped = sum(relay.metric("fanlight_viewer_skipped_frames_total"))
+            finally:
+                for player in players:
+                    player.end()
+                narrow.close()
+    ages = sorted(age(now, number) for now, number in half.shown)
+    print(f"    {rate * 8 / 1e6:.2f} Mbit/s; at half of it {len(half.shown)} pictures of {len(good.shown)}, {skipped:.0f} skipped")
+    print(f"    ages in seconds: median {statistics.median(ages):.2f}, most {ages[-1]:.2f}")
+    if good.said() or half.said():
+        raise Failure(f"a player complained: {good.said()} / {half.said()}")
+    steps = [later - earlier for (_, earlier), (_, later) in zip(good.shown, good.shown[1:])]
+    if max(steps) > 3:
+        raise Failure(f"the good viewer missed {max(steps) - 1} pictures in a row")
+    if skipped < 20 or len(half.shown) < len(good.shown) / 10:
+        raise Failure(f"{len(half.shown)} pictures at half rate, {skipped} skipped")
+    # A second of max_lag, and what the kernel and the narrow way hold: a second at this rate, and one more.
+    if ages[-1] > 3:
+        raise Failure(f"pictures up to {ages[-1]:.2f} s old")
+
+
+def decoded(url):
+    """Decodes and hands over at once."""
+    return (
+        "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-rtsp_transport", "tcp", "-i", url,
+        "-vf", f"scale={WIDTH}:{HEIGHT}:flags=area", "-fps_mode", "passthrough", "-pix_fmt", "gray",
+        "-flush_packets", "1", "-f", "rawvideo", "-",
+    )  # fmt: skip
+
+
+CHECKS = {"first picture and live edge": at_the_live_edge, "half rate": at_half_rate}

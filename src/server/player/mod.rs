@@ -8,7 +8,7 @@
 //!   is younger; where there is none, at the next one. So no packet is ever sent later than that, whatever the distance
 //!   between key frames is. Sound goes on: only that of bursts too old is left out.
 //!
-//! At the beginning it may be *ahead of itself*: it gets what the stream's cache holds ([`Player::open`]).
+//! At the beginning it gets what the stream's cache holds ([`Player::open`]), whose age counts from then.
 
 mod plan;
 mod reports;
@@ -45,8 +45,8 @@ pub(super) struct Player {
     ahead_until: u64,
     /// Of what it is sent ahead it gets the pictures only: sound begins at the live edge.
     pictures_only: bool,
-    /// Since when it has got what comes as it comes.
-    in_step_since: Option<Instant>,
+    /// Since when it has been sent what is there.
+    follows_since: Option<Instant>,
     /// Pictures go on with a key frame in this burst or a later one.
     pictures_from: u64,
 }
@@ -153,11 +153,12 @@ impl Player {
 
     /// The viewer is about to get `bursts`, which the stream has kept since its newest key frame, and then what comes. With
     /// [`FastStart::LiveEdge`] their pictures get timestamps within one frame interval, and their sound is left out.
-    pub(super) fn open(&mut self, bursts: &VecDeque<Arc<Burst>>, start: FastStart) {
+    /// It has `max_lag` from `now` on to take them.
+    pub(super) fn open(&mut self, bursts: &VecDeque<Arc<Burst>>, start: FastStart, now: Instant) {
         let Some(last) = bursts.back() else { return };
         self.ahead_until = last.id();
         self.pictures_only = start == FastStart::LiveEdge;
-        self.in_step_since = None;
+        self.follows_since = Some(now);
         if !self.pictures_only {
             return;
         }

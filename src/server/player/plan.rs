@@ -139,14 +139,10 @@ impl Player {
         }
     }
 
-    /// How long a burst has been there for this viewer to take. Of what it is sent ahead, and of what came meanwhile, the
-    /// time does not count that this took: how long that is, the ring bounds.
+    /// How long a burst has been there for this viewer to take: what was there before the viewer came did not wait for it.
     pub(super) fn age(&mut self, burst: &Burst, now: Instant) -> Duration {
-        if burst.id() <= self.ahead_until {
-            return Duration::ZERO;
-        }
-        let in_step = *self.in_step_since.get_or_insert(now);
-        now.saturating_duration_since(burst.received().max(in_step))
+        let since = *self.follows_since.get_or_insert(now);
+        now.saturating_duration_since(burst.received().max(since))
     }
 
     fn waits_for_video(&self) -> bool {

@@ -241,12 +241,12 @@ fn what_was_cut_off_in_the_middle_leaves_a_gap_and_what_was_not_does_not() {
 }
 
 #[test]
-fn cached_pictures_take_one_frame_interval_and_age_does_not_count_until_they_are_sent() {
+fn cached_pictures_take_one_frame_interval_and_their_age_counts_from_play_on() {
     let (mut camera, mut viewer) = (Camera::new(), Watcher::new(Layout::Framed));
     let cached: VecDeque<_> =
         (0..250).map(|n| camera.frame(n * 40, if n == 0 { KEY } else { SPARE })).collect();
     let promised = viewer.player.announced(VIDEO, None).unwrap();
-    viewer.player.open(&cached, FastStart::LiveEdge);
+    viewer.player.open(&cached, FastStart::LiveEdge, camera.at(15_000));
     for burst in &cached {
         assert_eq!(viewer.take(burst, camera.at(15_000)), (2, 0), "pictures, and all of them");
     }
@@ -269,11 +269,25 @@ fn cached_pictures_take_one_frame_interval_and_age_does_not_count_until_they_are
 }
 
 #[test]
+fn who_cannot_take_the_cache_in_time_waits_for_a_key_frame() {
+    let (mut camera, mut viewer) = (Camera::new(), Watcher::new(Layout::Framed));
+    let cached: VecDeque<_> =
+        (0..100).map(|n| camera.frame(n * 40, if n == 0 { KEY } else { INTER })).collect();
+    viewer.player.open(&cached, FastStart::LiveEdge, camera.at(4000));
+    assert_eq!(viewer.take(&cached[0], camera.at(4000)), (2, 0));
+    assert_eq!(viewer.take(&cached[1], camera.at(6000)), (2, 0));
+    assert_eq!(viewer.take(&cached[2], camera.at(6001)), (0, 0));
+    assert_eq!(viewer.take(&camera.frame(4040, INTER), camera.at(6002)), (0, 1));
+    assert_eq!(viewer.take(&camera.frame(4080, KEY), camera.at(6003)), (2, 1));
+    viewer.assert_no_gap();
+}
+
+#[test]
 fn pictures_with_their_own_time_bring_their_sound() {
     let (mut camera, mut viewer) = (Camera::new(), Watcher::new(Layout::Framed));
     let cached: VecDeque<_> =
         (0..100).map(|n| camera.frame(n * 40, if n == 0 { KEY } else { INTER })).collect();
-    viewer.player.open(&cached, FastStart::Cached);
+    viewer.player.open(&cached, FastStart::Cached, camera.at(60_000));
     for burst in &cached {
         assert_eq!(viewer.take(burst, camera.at(60_000)), (2, 1));
     }
