@@ -31,7 +31,7 @@ use std::time::Duration;
 pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
-pub use stream::{Defaults, Retry, Source, Stream, UpstreamTransport};
+pub use stream::{Defaults, Race, Retry, Source, Stream, UpstreamTransport};
 pub use viewing::{FastStart, SlowViewer, Viewing};
 
 use node::Node;

@@ -42,10 +42,14 @@ impl GopCache {
         Self { max_bytes, max_age, main: None, bursts: VecDeque::new(), bytes: 0, newest: None }
     }
 
-    /// An epoch begins or ends: what follows does not build on what came before. `main` is the track whose key frames
-    /// count from now on.
+    /// An epoch begins: what follows does not build on what came before. `main` is the track whose key frames count.
     pub(super) fn begin(&mut self, main: Option<TrackId>) {
         self.main = main;
+        self.clear();
+    }
+
+    /// The epoch is over: who comes now is not shown what was.
+    pub(super) fn end(&mut self) {
         self.clear();
     }
 

@@ -15,6 +15,7 @@
 //! rows more of what the encoder padded it with.
 
 mod assembler;
+mod card;
 mod clip;
 mod cut;
 mod error;

@@ -232,6 +232,11 @@ impl Camera {
         self.shared.tell(|| Event::Answer(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_vec()));
     }
 
+    /// Sends every client that plays an answer to nothing it has asked, as cameras do that mix up the CSeq of keep-alives.
+    pub fn answer_unasked(&self) {
+        self.shared.tell(|| Event::Answer(b"RTSP/1.0 200 OK\r\nCSeq: 4242\r\n\r\n".to_vec()));
+    }
+
     /// Ends every connection and waits until they are closed. New ones are accepted meanwhile.
     pub async fn drop_connections(&self, how: Close) {
         let total = self.counts().connections_total;
