@@ -4,6 +4,7 @@
 
 mod conformance;
 mod continuity;
+mod faults;
 mod file_server;
 mod floors;
 mod instant_start;
