@@ -60,7 +60,7 @@ impl Camera {
         packet.resize(size, 0x41);
         let place = Place {
             sequence: *sequence,
-            timestamp: 1 << 32 | millis * rate,
+            timestamp: (1 << 32) + millis * rate,
             lost: 0,
             reordered: false,
             restarted: false,
