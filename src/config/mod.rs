@@ -19,6 +19,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod units;
+mod viewing;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -31,6 +32,7 @@ pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
 pub use stream::{Defaults, Race, Retry, Source, Stream, UpstreamTransport};
+pub use viewing::{FastStart, SlowViewer, Viewing};
 
 use node::Node;
 use reader::{Key, Reader, Value};

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::stream::{CAMERA_KEYS, FILE_KEYS, STREAM_KEYS};
+use super::viewing::VIEWING_KEYS;
 use super::*;
 
 fn environment(name: &str) -> Option<String> {
@@ -248,7 +249,7 @@ fn every_key_stands_in_the_documented_example() {
     let of_streams = streams.iter().filter(|(_, stream)| matches!(stream, Node::Map(_)));
     let mut documented: BTreeSet<String> = of_streams.flat_map(|(_, stream)| keys(stream)).collect();
     documented.extend(keys(section("defaults")));
-    assert_eq!(documented, names(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS]));
+    assert_eq!(documented, names(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS, VIEWING_KEYS]));
 }
 
 proptest! {

@@ -6,6 +6,7 @@
 //! live on, and no player makes use of that. A session over UDP is a task of its own and is reached by its id from any
 //! connection of the same address.
 
+mod ahead;
 mod connection;
 mod fanout;
 mod mount;

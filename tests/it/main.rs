@@ -7,6 +7,7 @@ mod continuity;
 mod faults;
 mod file_server;
 mod floors;
+mod instant_start;
 mod nat;
 mod on_demand;
 mod reconnect;
