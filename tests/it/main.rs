@@ -5,6 +5,7 @@
 mod conformance;
 mod file_server;
 mod floors;
+mod fuzzing;
 mod on_demand;
 mod reconnect;
 mod rehearsal;
