@@ -105,8 +105,7 @@ mod tests {
     /// RFC 7616 section 3.9.1.
     #[test]
     fn the_examples_of_the_rfc_come_out() {
-        let counted =
-            Counted { nc: "00000001", cnonce: "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ" };
+        let counted = Counted { nc: "00000001", cnonce: "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ" };
         for (algorithm, expected) in [
             (Algorithm::Md5, "8ca523f5e9506fed4657c9700eebdbec"),
             (Algorithm::Sha256, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),

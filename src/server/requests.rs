@@ -37,7 +37,10 @@ impl Connection {
         let Ok(cseq) = request.cseq() else { return (Response::new(Status::BAD_REQUEST), None) };
         let (response, written) = match unsupported(request) {
             Some(tags) => (Response::new(Status::OPTION_NOT_SUPPORTED).header("Unsupported", tags), None),
-            None => self.dispatch(request).await,
+            None => match self.admit(request).await {
+                Ok(()) => self.dispatch(request).await,
+                Err(refused) => (refused, None),
+            },
         };
         let mut response = response.header("CSeq", cseq).header("Server", SERVER);
         if let Some(timestamp) = request.headers.get("Timestamp") {

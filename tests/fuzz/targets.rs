@@ -12,7 +12,9 @@ use fanlight::jpeg::{Assembler, Clip, Frame};
 use fanlight::rtp::{Header, Rewriter, Start, Timeline, rtcp};
 use fanlight::rtsp::authorization::Authorization;
 use fanlight::rtsp::range::Range;
-use fanlight::rtsp::{Item, Limits, Uri, leading_blanks, parse, rtp_info, session_id, transport, without_userinfo};
+use fanlight::rtsp::{
+    Item, Limits, Uri, leading_blanks, parse, rtp_info, session_id, transport, without_userinfo,
+};
 use fanlight::sdp::{self, Description};
 use fanlight::vocabulary::TrackId;
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(unreachable_pub, reason = "`pub` in the support code says what tests may use")]
 
+mod access;
 mod conformance;
 mod file_server;
 mod floors;
