@@ -32,6 +32,7 @@ pub use access::{Action, Login, Pattern, Rule, Who};
 pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
+pub(crate) use redact::percent_decode;
 pub use stream::{Defaults, Retry, Source, Stream, UpstreamTransport};
 pub use users::{HA1_MD5, HA1_SHA256, Password, REALM, Users};
 
@@ -203,6 +204,14 @@ impl Config {
             root.problem_at("http", format!("listens on port {}, which rtsp has taken already", http.port()));
         }
     }
+}
+
+/// Reads a duration as the configuration has it: `500ms`, `10s`, `1m30s`, at most 168h.
+///
+/// # Errors
+/// It is none; the text says why.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    units::duration(text).map_err(|why| format!("expected a duration such as 30m or 12h: {why}"))
 }
 
 /// A timeout below this cuts off healthy viewers.

@@ -71,6 +71,12 @@ pub(super) fn read_users(users: &mut Users, value: &Value<'_>) {
             ));
             continue;
         }
+        if !value.is_section() {
+            // Without the text: it is a password in the wrong place.
+            value.problem("expected a section with `password`, `password_file` or `password_hash`");
+            users.insert(name.to_owned(), Password::default()); // there is such a user, for the rules
+            continue;
+        }
         let mut password = Password::default();
         value.read_section(&[USER_KEYS], &mut password);
         match USER_KEYS.iter().filter(|key| value.has(key.name)).count() {
@@ -131,7 +137,8 @@ fn read_hashes(password: &mut Password, value: &Value<'_>) {
         } else if let Some(digits) = hash.strip_prefix(HA1_SHA256) {
             (&mut password.ha1_sha256, hexadecimal(digits, Algorithm::Sha256))
         } else {
-            let valid = hash.starts_with("$argon2id$") && PasswordHash::new(&hash).is_ok();
+            let valid = hash.starts_with("$argon2id$")
+                && PasswordHash::new(&hash).is_ok_and(|hash| hash.salt.is_some() && hash.hash.is_some());
             (&mut password.argon2id, valid.then(|| Secret::new(hash)))
         };
         match (&place, read) {
