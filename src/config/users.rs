@@ -7,7 +7,6 @@ use std::path::Path;
 use argon2::password_hash::PasswordHash;
 
 use super::reader::{Key, Value};
-use super::redact::quote;
 use crate::rtsp::digest::Algorithm;
 use crate::vocabulary::Secret;
 
@@ -103,7 +102,7 @@ fn password_file(value: &Value<'_>) -> Option<Option<Secret>> {
     match read_password(Path::new(&path)) {
         Ok(password) => Some(Some(password)),
         Err(why) => {
-            value.problem(format!("{} {why}", quote(&path)));
+            value.problem(format!("{} {why}", value.found()));
             None
         }
     }

@@ -18,8 +18,11 @@ use fanlight::rtsp::{
 use fanlight::sdp::{self, Description};
 use fanlight::vocabulary::TrackId;
 
+/// What eats input.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name, which is also that of its file in `fuzz_targets`.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Target)] = &[
     ("rtsp_message", rtsp_message),
     ("headers", headers),
     ("sdp", sdp),
@@ -161,7 +164,7 @@ pub fn rtcp(data: &[u8]) {
 /// Payloads of a camera that sends JPEG, each behind its length in two bytes; the first byte is the marker bit and a
 /// step of the timestamp.
 pub fn jpeg_payload(data: &[u8]) {
-    let mut assembler = Assembler::new((data.len() % 2 == 0).then_some((2560, 1920)));
+    let mut assembler = Assembler::new(data.len().is_multiple_of(2).then_some((2560, 1920)));
     let mut timestamp = 0;
     for chunk in chunks(data) {
         let Some((&control, payload)) = chunk.split_first() else { continue };
