@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 pub struct Workers {
     workers: Arc<[Worker]>,
     tasks: TaskTracker,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -35,9 +36,7 @@ struct Worker {
 
 /// A task on its way to its worker. The task itself is made there, so that it need not be `Send`.
 struct Job {
-    name: &'static str,
     make: Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>,
-    _running: TaskTrackerToken,
 }
 
 impl Workers {
@@ -46,10 +45,8 @@ impl Workers {
     /// # Errors
     /// The system gives no thread, or no descriptor for its event loop.
     pub fn start(count: usize, metrics: &Arc<Metrics>) -> io::Result<Self> {
-        let workers = (0..count.max(1))
-            .map(|index| Worker::start(index, Arc::clone(metrics)))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { workers, tasks: TaskTracker::new() })
+        let workers = (0..count.max(1)).map(Worker::start).collect::<Result<_, _>>()?;
+        Ok(Self { workers, tasks: TaskTracker::new(), metrics: Arc::clone(metrics) })
     }
 
     /// Runs a task on the worker with the fewest. A panic in it is caught, logged under `name`, and counted.
@@ -63,10 +60,30 @@ impl Workers {
             return;
         };
         worker.load.fetch_add(1, Ordering::Relaxed);
-        let job = Job { name, make: Box::new(move || Box::pin(make())), _running: self.tasks.token() };
+        let guard = self.guard(name);
+        let job = Job { make: Box::new(move || Box::pin(async move { guard.run(make).await })) };
         if worker.jobs.send(job).is_err() {
             tracing::error!(task = name, "a worker thread is gone; the task is not run");
         }
+    }
+
+    /// Runs a task on the worker that this is called on, where it shares what is not `Send` with others. It weighs nothing
+    /// when tasks are placed. A panic in it is treated as in [`Workers::spawn`].
+    ///
+    /// # Panics
+    /// This is no worker thread.
+    pub fn spawn_here(&self, name: &'static str, task: impl Future<Output = ()> + 'static) {
+        let guard = self.guard(name);
+        tokio::task::spawn_local(async move { guard.run(|| task).await });
+    }
+
+    /// Logs and counts a panic that was caught.
+    pub fn report_panic(&self, name: &str, panic: &(dyn std::any::Any + Send)) {
+        report(&self.metrics, name, panic);
+    }
+
+    fn guard(&self, name: &'static str) -> Guard {
+        Guard { name, metrics: Arc::clone(&self.metrics), _running: self.tasks.token() }
     }
 
     /// Waits until no task is left, at most for `grace`. Returns how many are.
@@ -77,34 +94,47 @@ impl Workers {
     }
 }
 
+/// What accompanies a task to its end.
+struct Guard {
+    name: &'static str,
+    metrics: Arc<Metrics>,
+    _running: TaskTrackerToken,
+}
+
+impl Guard {
+    async fn run<T: Future<Output = ()>>(self, make: impl FnOnce() -> T) {
+        let task = AssertUnwindSafe(async move { make().await });
+        if let Err(panic) = task.catch_unwind().await {
+            report(&self.metrics, self.name, &*panic);
+        }
+    }
+}
+
+fn report(metrics: &Metrics, name: &str, panic: &(dyn std::any::Any + Send)) {
+    metrics.task_panics.inc();
+    tracing::error!(task = name, panic = panic_message(panic), "a task panicked: this is a bug");
+}
+
 impl Worker {
-    fn start(index: usize, metrics: Arc<Metrics>) -> io::Result<Self> {
+    fn start(index: usize) -> io::Result<Self> {
         let (jobs, inbox) = mpsc::unbounded_channel();
         let load = Arc::new(AtomicUsize::new(0));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread_load = Arc::clone(&load);
         std::thread::Builder::new()
             .name(format!("worker-{index}"))
-            .spawn(move || LocalSet::new().block_on(&runtime, work(inbox, &thread_load, &metrics)))?;
+            .spawn(move || LocalSet::new().block_on(&runtime, work(inbox, &thread_load)))?;
         Ok(Self { jobs, load })
     }
 }
 
-async fn work(mut inbox: mpsc::UnboundedReceiver<Job>, load: &AtomicUsize, metrics: &Arc<Metrics>) {
+async fn work(mut inbox: mpsc::UnboundedReceiver<Job>, load: &AtomicUsize) {
     let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
             job = inbox.recv() => {
-                let Some(Job { name, make, _running }) = job else { break };
-                let metrics = Arc::clone(metrics);
-                tasks.spawn_local(async move {
-                    let _running = _running;
-                    let task = AssertUnwindSafe(async move { make().await });
-                    if let Err(panic) = task.catch_unwind().await {
-                        metrics.task_panics.inc();
-                        tracing::error!(task = name, panic = panic_message(&*panic), "a task panicked: this is a bug");
-                    }
-                });
+                let Some(Job { make }) = job else { break };
+                tasks.spawn_local(make());
             }
             Some(_) = tasks.join_next() => {
                 load.fetch_sub(1, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Packets published together.
 //!
 //! A burst is what one read of the source delivered. It is the unit of everything behind the source: one slot of the
-//! ring, one wake-up of a viewer, one write to its socket. The packets lie in one piece of memory, already framed for
+//! ring, one wake-up of a worker, one write to each viewer's socket. The packets lie in one piece of memory, already framed for
 //! an interleaved connection, so that a viewer's write is that memory with 12 bytes of each packet changed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -143,6 +143,14 @@ impl BurstBuilder {
             sequence: place.sequence,
             timestamp: place.timestamp,
         });
+    }
+
+    /// Gives the packet pushed last this payload type.
+    pub fn relabel(&mut self, payload_type: u8) {
+        let Some(packet) = self.packets.last() else { return };
+        if let Some(second) = self.wire.get_mut(packet.start as usize + Packet::FRAMING + 1) {
+            *second = *second & 0x80 | payload_type & 0x7f;
+        }
     }
 
     /// Whether the burst has grown so large that it should not wait for more.

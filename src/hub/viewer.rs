@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus::local::LocalHistogram;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{StreamMetrics, ViewerMetrics};
 use crate::vocabulary::{Disconnect, Skip, Transport};
 
-/// One viewer, as others may see it. Its counters are written by the viewer's own task.
+/// One viewer, as others may see it. Its counters are written by the worker thread that serves it.
 #[derive(Debug)]
 pub struct Viewer {
     /// Different for every viewer of the process.
@@ -23,6 +24,8 @@ pub struct Viewer {
     pub user_agent: Option<String>,
     /// When its session began.
     pub since: Instant,
+    /// Since when packets are to flow; `None` while it pauses. Locked at PLAY and PAUSE, and when somebody asks.
+    playing: Mutex<Option<Instant>>,
     kicked: CancellationToken,
     kick_reason: OnceLock<Disconnect>,
     packets: AtomicU64,
@@ -36,6 +39,17 @@ impl Viewer {
     pub fn kick(&self, reason: Disconnect) {
         let _ = self.kick_reason.set(reason); // the first reason stands
         self.kicked.cancel();
+    }
+
+    /// Waits until it is to be disconnected, and says why.
+    pub async fn kicked(&self) -> Disconnect {
+        self.kicked.cancelled().await;
+        self.kick_reason.get().copied().unwrap_or(Disconnect::Kicked)
+    }
+
+    /// Since when packets are to flow to it; `None` while it pauses.
+    pub fn playing_since(&self) -> Option<Instant> {
+        *self.playing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// RTP packets handed to the kernel for it.
@@ -56,6 +70,51 @@ impl Viewer {
     /// Recent time from a packet's arrival to its hand-over to the kernel.
     pub fn latency(&self) -> Duration {
         Duration::from_micros(self.latency_micros.load(Ordering::Relaxed))
+    }
+
+    /// Written by one thread only, so that no addition has to be atomic; others read.
+    fn sent(&self, packets: u64, bytes: u64, latency: Duration) {
+        let add = |counter: &AtomicU64, more| {
+            counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+        };
+        add(&self.packets, packets);
+        add(&self.bytes, bytes);
+        let (old, new) = (self.latency_micros.load(Ordering::Relaxed), latency.as_micros() as u64);
+        let smoothed = if old == 0 { new } else { old - old / 8 + new / 8 };
+        self.latency_micros.store(smoothed, Ordering::Relaxed);
+    }
+}
+
+/// What one thread has sent to viewers of a stream over one transport, and not yet added to its metrics: the workers share
+/// those, and a shared counter touched for each viewer costs more than the viewer's own.
+pub struct Tally {
+    counters: ViewerMetrics,
+    packets: u64,
+    bytes: u64,
+    latency: LocalHistogram,
+}
+
+impl Tally {
+    /// Of the viewers of a stream over `transport`.
+    pub fn new(metrics: &StreamMetrics, transport: Transport) -> Self {
+        let counters = metrics.viewers(transport).clone();
+        let latency = counters.latency.local();
+        Self { counters, packets: 0, bytes: 0, latency }
+    }
+
+    /// Adds what was gathered to the metrics.
+    pub fn flush(&mut self) {
+        if self.packets > 0 {
+            self.counters.sent_packets.inc_by(std::mem::take(&mut self.packets));
+            self.counters.sent_bytes.inc_by(std::mem::take(&mut self.bytes));
+            self.latency.flush();
+        }
+    }
+}
+
+impl std::fmt::Debug for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tally").field("packets", &self.packets).finish_non_exhaustive()
     }
 }
 
@@ -84,6 +143,7 @@ impl Viewers {
             transport,
             user_agent,
             since: Instant::now(),
+            playing: Mutex::default(),
             kicked: CancellationToken::new(),
             kick_reason: OnceLock::new(),
             packets: AtomicU64::new(0),
@@ -115,24 +175,30 @@ impl Seat {
         &self.viewer
     }
 
-    /// Waits until the viewer is to be disconnected, and says why.
-    pub async fn kicked(&self) -> Disconnect {
-        self.viewer.kicked.cancelled().await;
-        self.viewer.kick_reason.get().copied().unwrap_or(Disconnect::Kicked)
+    /// Packets are to flow from now on.
+    pub fn plays(&self) {
+        *self.viewer.playing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Counts what one write handed to the kernel; `received` is when its oldest packet arrived.
-    pub fn sent(&self, packets: u64, bytes: u64, received: Instant) {
-        let latency = received.elapsed();
+    /// No packets are to flow for the time being.
+    pub fn pauses(&self) {
+        *self.viewer.playing.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Counts what one write handed to the kernel, `latency` after its oldest packet arrived.
+    pub fn sent(&self, packets: u64, bytes: u64, latency: Duration) {
         self.counters.sent_packets.inc_by(packets);
         self.counters.sent_bytes.inc_by(bytes);
         self.counters.latency.observe(latency.as_secs_f64());
-        let viewer = &self.viewer;
-        viewer.packets.fetch_add(packets, Ordering::Relaxed);
-        viewer.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let (old, new) = (viewer.latency_micros.load(Ordering::Relaxed), latency.as_micros() as u64);
-        let smoothed = if old == 0 { new } else { old - old / 8 + new / 8 };
-        viewer.latency_micros.store(smoothed, Ordering::Relaxed);
+        self.viewer.sent(packets, bytes, latency);
+    }
+
+    /// The same for one of many viewers in a row: what they share is added up in `tally`.
+    pub fn sent_among(&self, packets: u64, bytes: u64, latency: Duration, tally: &mut Tally) {
+        tally.packets += packets;
+        tally.bytes += bytes;
+        tally.latency.observe(latency.as_secs_f64());
+        self.viewer.sent(packets, bytes, latency);
     }
 
     /// Counts frames that were left out for this viewer.

@@ -1,6 +1,7 @@
 //! Whether a request may be answered: who asks, for which stream.
 
 use super::connection::Connection;
+use super::udp::Owner;
 use crate::access::{Refusal, Wish, link};
 use crate::config::Action;
 use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
@@ -39,12 +40,16 @@ impl Connection {
         })
     }
 
+    /// Whose the UDP sessions are that are made here, and that may be reached from here.
+    pub(super) fn owner(&self) -> Owner {
+        Owner { peer: self.peer.ip(), user: self.visitor.user().map(str::to_owned) }
+    }
+
     /// The stream that a request is about: its session's, else the one its URI leads to, else what the URI says.
     fn stream_of(&self, request: &Request, uri: Option<&Uri>) -> Option<String> {
         let id = request.headers.get("Session").and_then(session_id::parse).map(|(id, _)| id);
-        let session = id.and_then(|id| self.sessions.iter().find(|session| session.id() == id));
-        if let Some(session) = session {
-            return Some(session.mount().stream().name().to_owned());
+        if let Some(here) = self.sessions.iter().find(|here| Some(here.session().id()) == id) {
+            return Some(here.session().mount().stream().name().to_owned());
         }
         let path = &uri?.path;
         let mount = self.shared.mounts.find(path);

@@ -1,9 +1,10 @@
 //! One connection: its requests, its answers, and the media of its interleaved sessions.
 
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,15 +15,14 @@ use tokio::time::{self, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::fanout::{self, Subscriber};
 use super::outbox::Outbox;
-use super::player::{Carrier, Plan};
-use super::scratch::{self, Layout};
-use super::session::{Next, Playing, Session};
+use super::session::Next;
 use super::udp::UdpHandle;
 use crate::access::{Schemes, Visitor};
-use crate::hub::{Burst, Delivery, Stream};
+use crate::hub::Stream;
 use crate::rtsp::{self, Item, Response};
-use crate::vocabulary::{Disconnect, Skip};
+use crate::vocabulary::Disconnect;
 
 /// The task of one connection, from accept to close.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     /// The interleaved sessions. More than one is rare: ffmpeg makes a second one after its first over UDP stayed silent.
-    pub(super) sessions: Vec<Session>,
+    pub(super) sessions: Vec<Subscriber>,
     /// The UDP sessions made here: any request shows that their viewer lives.
     pub(super) udp: Vec<UdpHandle>,
     /// The stream described last, and which generation of it.
@@ -47,10 +47,8 @@ pub(super) struct Connection {
     last_heard: Instant,
     /// The viewer has sent FIN.
     finished: bool,
-    outbox: Outbox,
-    plan: Plan,
-    /// Sender reports on their way into the next write.
-    reports: Vec<u8>,
+    /// Shared with the sessions.
+    pub(super) outbox: Rc<Outbox>,
 }
 
 /// Serves a connection to its end.
@@ -74,11 +72,9 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Share
         incomplete: None,
         last_heard: Instant::now(),
         finished: false,
-        outbox: Outbox::new(),
-        plan: Plan::default(),
-        reports: Vec::new(),
+        outbox: Rc::new(Outbox::new(socket)),
     };
-    let reason = match connection.run(&socket, &stop).await {
+    let reason = match connection.run(&stop).await {
         Ok(reason) => reason,
         Err(error) => {
             // Players reset the connection when they leave: nothing to report.
@@ -88,7 +84,7 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Share
         }
     };
     tracing::debug!(%peer, reason = reason.as_str(), "a connection ended");
-    connection.farewell(&socket, reason).await;
+    connection.farewell(reason).await;
 }
 
 /// What a connection's task was woken for.
@@ -101,14 +97,16 @@ enum Woken {
 }
 
 impl Connection {
-    async fn run(&mut self, socket: &TcpStream, stop: &CancellationToken) -> io::Result<Disconnect> {
+    async fn run(&mut self, stop: &CancellationToken) -> io::Result<Disconnect> {
+        let outbox = Rc::clone(&self.outbox);
+        let socket = outbox.socket();
         let mut stopped = pin!(stop.cancelled());
         let mut timer = pin!(time::sleep(self.shared.settings.request_timeout.min(TICK)));
         loop {
             // A request may wait for a source; the end does not wait for it.
             tokio::select! {
                 biased;
-                answered = self.answer_requests(socket) => answered?,
+                answered = self.answer_requests() => answered?,
                 () = &mut stopped => return Ok(Disconnect::Shutdown),
             }
             if let (Some(reason), true) = (self.closing, self.outbox.is_empty()) {
@@ -118,7 +116,7 @@ impl Connection {
             let clear = self.outbox.is_empty();
             let woken = tokio::select! {
                 biased;
-                (index, next) = next_media(&mut self.sessions), if clear => Woken::Media(index, next),
+                (index, next) = next_media(&self.sessions), if clear => Woken::Media(index, next),
                 readable = socket.readable(), if reading => readable.map(|()| Woken::Readable)?,
                 writable = socket.writable(), if !clear => writable.map(|()| Woken::Writable)?,
                 () = &mut stopped => Woken::Stop,
@@ -127,10 +125,14 @@ impl Connection {
             match woken {
                 Woken::Stop => return Ok(Disconnect::Shutdown),
                 Woken::Readable => self.read(socket)?,
-                Woken::Writable => self.outbox.flush(socket)?,
+                Woken::Writable => self.outbox.flush()?,
                 Woken::Media(index, next) => {
-                    if let Some(reason) = self.take(socket, index, next)? {
-                        self.dismiss(socket, index, reason)?;
+                    let ended = match next {
+                        Next::Kicked(reason) => Some(reason),
+                        Next::Delivery(delivery) => self.sessions[index].deliver(delivery)?,
+                    };
+                    if let Some(reason) = ended {
+                        self.dismiss(index, reason)?;
                     }
                 }
                 Woken::Timer => {
@@ -143,7 +145,7 @@ impl Connection {
     }
 
     /// Answers every complete request that has been read, as long as the answers find room.
-    async fn answer_requests(&mut self, socket: &TcpStream) -> io::Result<()> {
+    async fn answer_requests(&mut self) -> io::Result<()> {
         while self.closing.is_none() && !self.input.is_empty() && self.outbox.len() < MAX_UNREAD {
             let consumed = match rtsp::parse(&self.input, &self.shared.settings.limits) {
                 Ok(None) => {
@@ -153,7 +155,7 @@ impl Connection {
                 Ok(Some((Item::Request(request), consumed))) => {
                     self.consume(consumed);
                     let (response, written) = self.answer(&request).await;
-                    self.write(socket, &response)?;
+                    self.write(&response)?;
                     // Now a UDP session may send.
                     drop(written);
                     continue;
@@ -161,17 +163,16 @@ impl Connection {
                 // Nothing was asked, so nothing is answered: GStreamer gives up when its answers are.
                 Ok(Some((Item::Response(_), consumed))) => consumed,
                 Ok(Some((Item::Data { channel, payload }, consumed))) => {
-                    if let Some(session) =
-                        self.sessions.iter_mut().find(|session| session.has_channel(channel))
+                    if let Some(here) = self.sessions.iter().find(|here| here.session().has_channel(channel))
                     {
-                        session.received(payload, &self.shared.metrics);
+                        here.session_mut().received(payload, &self.shared.metrics);
                     }
                     consumed
                 }
                 Err(rejection) => {
                     tracing::debug!(peer = %self.peer, reason = %rejection.reason, "a request was refused");
                     if let Some(answer) = rejection.answer() {
-                        self.write(socket, &answer)?;
+                        self.write(&answer)?;
                     }
                     if rejection.consumed.is_none() {
                         self.closing = Some(Disconnect::Protocol);
@@ -200,10 +201,10 @@ impl Connection {
         self.last_heard = Instant::now();
     }
 
-    fn write(&mut self, socket: &TcpStream, response: &Response) -> io::Result<()> {
+    fn write(&mut self, response: &Response) -> io::Result<()> {
         let mut bytes = Vec::new();
         response.write(&mut bytes);
-        self.outbox.answer(socket, &bytes)
+        self.outbox.answer(&bytes)
     }
 
     /// Takes what the socket has.
@@ -222,53 +223,17 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends what a session has to send. A reason means that the session has ended.
-    fn take(&mut self, socket: &TcpStream, index: usize, next: Next) -> io::Result<Option<Disconnect>> {
-        let delivery = match next {
-            Next::Kicked(reason) => return Ok(Some(reason)),
-            Next::Delivery(delivery) => delivery,
-        };
-        let session = &mut self.sessions[index];
-        let stream = Arc::clone(session.mount().stream());
-        let Some(playing) = session.playing() else { return Ok(None) };
-        let burst = match playing.accept(delivery) {
-            Ok(Some(burst)) => burst,
-            Ok(None) => return Ok(None),
-            Err(reason) => return Ok(Some(reason)),
-        };
-        let (plan, reports, outbox) = (&mut self.plan, &mut self.reports, &mut self.outbox);
-        reports.clear();
-        let written = scratch::with_copy(&burst, Layout::Framed, |copy| {
-            let player = &mut playing.player;
-            player.plan(&burst, Layout::Framed, copy, plan);
-            let now = Instant::now();
-            if player.reports_due(now) {
-                player.reports(
-                    now,
-                    |track| playing.feed.report(&stream, track, now),
-                    |carrier, compound| {
-                        frame(carrier, compound, reports);
-                    },
-                );
-            }
-            send(outbox, socket, reports, plan, copy)
-        });
-        written?;
-        playing.count(plan, plan.bytes + reports.len() as u64, &burst);
-        Ok(None)
-    }
-
     /// Says goodbye to a session and ends it; its connection closes with its last session.
-    fn dismiss(&mut self, socket: &TcpStream, index: usize, reason: Disconnect) -> io::Result<()> {
-        let session = self.sessions.swap_remove(index);
-        self.reports.clear();
-        session.goodbyes(|carrier, compound| frame(carrier, compound, &mut self.reports));
-        session.end(reason);
+    fn dismiss(&mut self, index: usize, reason: Disconnect) -> io::Result<()> {
+        let leaving = self.sessions.swap_remove(index);
+        let mut goodbyes = Vec::new();
+        leaving.session().goodbyes(|carrier, compound| fanout::frame(carrier, compound, &mut goodbyes));
+        leaving.end(reason);
         // A player that gets no packets any more waits; one whose connection closes asks again.
         if self.sessions.is_empty() {
             self.closing = Some(reason);
         }
-        self.outbox.answer(socket, &self.reports)
+        self.outbox.answer(&goodbyes)
     }
 
     /// What took too long, if anything did; else sets the timer to the next thing that may.
@@ -277,7 +242,7 @@ impl Connection {
         self.udp.retain(UdpHandle::is_alive);
         // Who reads what we write lives: rtspsrc sends no keep-alive over TCP. UDP sessions have their own time-out; as
         // long as they live the connection stays, since rtspsrc reconnects when it closes.
-        let engaged = !self.udp.is_empty() || self.sessions.iter().any(Session::is_playing);
+        let engaged = !self.udp.is_empty() || self.sessions.iter().any(|here| here.session().is_playing());
         let deadlines = [
             self.outbox
                 .blocked_since()
@@ -296,21 +261,23 @@ impl Connection {
     }
 
     /// The end: goodbyes to those who play, the reason counted, and a moment to write what waits and to close in order.
-    async fn farewell(mut self, socket: &TcpStream, reason: Disconnect) {
+    async fn farewell(mut self, reason: Disconnect) {
+        let outbox = Rc::clone(&self.outbox);
+        let socket = outbox.socket();
         let deadline = time::Instant::now() + FAREWELL;
         for session in &self.udp {
             session.orphan();
         }
         if reason == Disconnect::Shutdown {
             while !self.sessions.is_empty() {
-                if self.dismiss(socket, 0, reason).is_err() {
+                if self.dismiss(0, reason).is_err() {
                     break;
                 }
             }
             let flushed = async {
                 while !self.outbox.is_empty() {
                     socket.writable().await?;
-                    self.outbox.flush(socket)?;
+                    self.outbox.flush()?;
                 }
                 io::Result::Ok(())
             };
@@ -342,49 +309,13 @@ async fn hang_up(socket: &TcpStream) -> io::Result<()> {
     }
 }
 
-impl Playing {
-    /// What is to be sent of a delivery, if anything.
-    ///
-    /// # Errors
-    /// It is the end of the session, for this reason.
-    pub(super) fn accept(&mut self, delivery: Delivery) -> Result<Option<Arc<Burst>>, Disconnect> {
-        match delivery {
-            Delivery::Burst(burst) if self.player.is_outdated(&burst) => Err(Disconnect::StreamChanged),
-            Delivery::Burst(burst) => Ok(Some(burst)),
-            Delivery::Lagged => {
-                self.player.skip();
-                Ok(None)
-            }
-            Delivery::Closed => Err(Disconnect::EndOfStream),
-        }
-    }
-
-    /// Counts what was sent of a burst.
-    pub(super) fn count(&mut self, plan: &Plan, bytes: u64, burst: &Burst) {
-        if plan.packets > 0 {
-            self.seat.sent(plan.packets, bytes, burst.received());
-        }
-        if plan.skipped > 0 {
-            self.seat.skipped(Skip::KeyFrame, plan.skipped);
-        }
-        if plan.lagged > 0 {
-            self.seat.skipped(Skip::Lagged, plan.lagged);
-        }
-        if plan.first_key
-            && let Some(asked) = self.asked.take()
-        {
-            self.seat.started(asked.elapsed());
-        }
-    }
-}
-
 /// The next thing of any session; forever where none plays.
-async fn next_media(sessions: &mut [Session]) -> (usize, Next) {
+async fn next_media(sessions: &[Subscriber]) -> (usize, Next) {
     match sessions {
         [] => std::future::pending().await,
         [only] => (0, only.next().await),
         several => {
-            let mut waits: Vec<_> = several.iter_mut().map(|session| Box::pin(session.next())).collect();
+            let mut waits: Vec<_> = several.iter().map(|session| Box::pin(session.next())).collect();
             std::future::poll_fn(|cx| {
                 for (index, wait) in waits.iter_mut().enumerate() {
                     if let std::task::Poll::Ready(next) = wait.as_mut().poll(cx) {
@@ -397,42 +328,6 @@ async fn next_media(sessions: &mut [Session]) -> (usize, Next) {
         }
     }
 }
-
-/// Appends an interleaved RTCP packet.
-fn frame(carrier: Carrier, compound: &[u8], out: &mut Vec<u8>) {
-    let (Carrier::Channels { rtcp, .. }, Ok(length)) = (carrier, u16::try_from(compound.len())) else {
-        return;
-    };
-    out.extend([b'$', rtcp]);
-    out.extend(length.to_be_bytes());
-    out.extend_from_slice(compound);
-}
-
-/// Writes reports and the planned packets: one system call, unless the viewer has set up only some of many tracks.
-fn send(outbox: &mut Outbox, socket: &TcpStream, reports: &[u8], plan: &Plan, copy: &[u8]) -> io::Result<()> {
-    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-    slices[0] = IoSlice::new(reports);
-    let mut used = usize::from(!reports.is_empty());
-    let mut parts = plan.parts.iter().map(|part| part.range.clone()).peekable();
-    while let Some(mut run) = parts.next() {
-        while let Some(next) = parts.next_if(|next| next.start == run.end) {
-            run.end = next.end;
-        }
-        if used == MAX_SLICES {
-            outbox.media(socket, &mut slices)?;
-            used = 0;
-        }
-        slices[used] = IoSlice::new(&copy[run]);
-        used += 1;
-    }
-    if used > 0 {
-        outbox.media(socket, &mut slices[..used])?;
-    }
-    Ok(())
-}
-
-/// Pieces of one write.
-const MAX_SLICES: usize = 32;
 
 /// Bytes read at once.
 const READ: usize = 4096;

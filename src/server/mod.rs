@@ -1,12 +1,14 @@
 //! RTSP to viewers.
 //!
 //! [`Server::run`] accepts connections and places each on a worker thread as one task, which reads its requests and
-//! writes its media. A session over TCP belongs to its connection and ends with it; RFC 2326 section 1.1 would let it
+//! writes its answers. Media is written by the worker's fan-out (module `fanout`), one task for each stream, and by a
+//! viewer's own task only where it has fallen behind. A session over TCP belongs to its connection and ends with it; RFC 2326 section 1.1 would let it
 //! live on, and no player makes use of that. A session over UDP is a task of its own and is reached by its id from any
 //! connection of the same address.
 
 mod access;
 mod connection;
+mod fanout;
 mod mount;
 mod outbox;
 mod playback;

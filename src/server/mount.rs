@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::playback::{ClipMount, Playback};
-use crate::hub::{Delivery, Described, Hub, Stream, Subscription};
+use crate::hub::{Delivery, Demand, Described, Hub, Stream};
 use crate::rtp::WallTime;
 use crate::vocabulary::TrackId;
 
@@ -28,7 +28,9 @@ pub(super) enum Mount {
 /// Where a playing session gets its bursts from.
 #[derive(Debug)]
 pub(super) enum Feed {
-    Live(Subscription),
+    /// The stream, whose bursts the worker's fan-out gives to all its viewers together. It stays wanted meanwhile.
+    Live { _wanted: Demand },
+    /// A file, which each viewer plays on its own.
     Clip(Playback),
 }
 
@@ -78,7 +80,7 @@ impl Mount {
     /// Length of what is played; `None` for a live stream.
     pub(super) fn duration(&self) -> Option<Duration> {
         match self {
-            Self::Live(_) => None,
+            Self::Live { .. } => None,
             Self::Clip(clip) => clip.duration(),
         }
     }
@@ -90,18 +92,26 @@ impl Mount {
 }
 
 impl Feed {
-    /// The next burst. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Delivery {
+    /// When the next burst of a file is due; `None` for a live stream.
+    pub(super) fn due(&self) -> Option<Instant> {
         match self {
-            Self::Live(subscription) => subscription.next().await,
-            Self::Clip(playback) => playback.next().await,
+            Self::Live { .. } => None,
+            Self::Clip(playback) => Some(playback.due()),
+        }
+    }
+
+    /// The burst of a file that is due; `None` for a live stream.
+    pub(super) fn take(&mut self) -> Option<Delivery> {
+        match self {
+            Self::Live { .. } => None,
+            Self::Clip(playback) => Some(playback.take()),
         }
     }
 
     /// The moment `now` on a track's timeline and on the wall clock, for a sender report.
     pub(super) fn report(&self, stream: &Stream, track: TrackId, now: Instant) -> Option<(u64, WallTime)> {
         match self {
-            Self::Live(_) => stream.report(track, now),
+            Self::Live { .. } => stream.report(track, now),
             Self::Clip(playback) => playback.report(now),
         }
     }

@@ -1,32 +1,49 @@
-//! What waits to be written to one connection.
+//! The writing side of one connection: its socket, and what waits to be written to it.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::time::Instant;
 
 use tokio::net::TcpStream;
 
-/// The bytes that a connection's socket has not taken yet.
+/// A connection's socket, and the bytes that it has not taken yet.
 ///
 /// Answers and media go through here, in order. Nothing is copied while the socket takes everything at once, which is
 /// the usual case; when it does not, the rest is kept and the caller stops offering media until it is gone, so that a
 /// slow viewer's backlog stays in the ring, where the next key frame replaces it.
+///
+/// Shared by the connection's task, which answers and flushes, and the worker's fan-out, which writes media; both run
+/// on one thread.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    waiting: Vec<u8>,
-    /// How much of `waiting` is written.
+    socket: TcpStream,
+    waiting: RefCell<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// How much of `bytes` is written.
     written: usize,
-    /// When the socket last took something, or had nothing to take.
+    /// When the socket last took something, or began to take nothing.
     progress: Instant,
 }
 
 impl Outbox {
-    pub(super) fn new() -> Self {
-        Self { waiting: Vec::new(), written: 0, progress: Instant::now() }
+    /// The writing side of `socket`.
+    pub(super) fn new(socket: TcpStream) -> Self {
+        let waiting = Waiting { bytes: Vec::new(), written: 0, progress: Instant::now() };
+        Self { socket, waiting: RefCell::new(waiting) }
+    }
+
+    /// The socket, for reading and for waiting.
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.socket
     }
 
     /// Bytes that wait.
     pub(super) fn len(&self) -> usize {
-        self.waiting.len() - self.written
+        self.waiting.borrow().len()
     }
 
     /// Whether nothing waits.
@@ -36,51 +53,61 @@ impl Outbox {
 
     /// Since when the socket has taken nothing, while something waits.
     pub(super) fn blocked_since(&self) -> Option<Instant> {
-        (!self.is_empty()).then_some(self.progress)
+        let waiting = self.waiting.borrow();
+        (waiting.len() > 0).then_some(waiting.progress)
     }
 
     /// Writes an answer behind all that waits.
     ///
     /// # Errors
     /// The connection is gone.
-    pub(super) fn answer(&mut self, socket: &TcpStream, answer: &[u8]) -> io::Result<()> {
-        self.media(socket, &mut [IoSlice::new(answer)]).map(drop)
+    pub(super) fn answer(&self, answer: &[u8]) -> io::Result<()> {
+        if answer.is_empty() {
+            return Ok(());
+        }
+        self.media(&mut [IoSlice::new(answer)]).map(drop)
     }
 
     /// Writes media; whatever the socket does not take waits. Returns whether it took all of it.
     ///
     /// # Errors
     /// The connection is gone.
-    pub(super) fn media(&mut self, socket: &TcpStream, mut parts: &mut [IoSlice<'_>]) -> io::Result<bool> {
-        if self.is_empty() {
-            self.progress = Instant::now();
-        }
-        while self.is_empty() && !parts.is_empty() {
-            match socket.try_write_vectored(parts) {
+    pub(super) fn media(&self, mut parts: &mut [IoSlice<'_>]) -> io::Result<bool> {
+        let mut waiting = self.waiting.borrow_mut();
+        while waiting.len() == 0 && !parts.is_empty() {
+            let written = match &*parts {
+                [one] => self.socket.try_write(one),
+                several => self.socket.try_write_vectored(several),
+            };
+            match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(taken) => IoSlice::advance_slices(&mut parts, taken),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    waiting.progress = Instant::now();
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
         for part in parts.iter() {
-            self.waiting.extend_from_slice(part);
+            waiting.bytes.extend_from_slice(part);
         }
-        Ok(self.is_empty())
+        Ok(waiting.len() == 0)
     }
 
     /// Writes what waits, as far as the socket takes it.
     ///
     /// # Errors
     /// The connection is gone.
-    pub(super) fn flush(&mut self, socket: &TcpStream) -> io::Result<()> {
-        while !self.is_empty() {
-            match socket.try_write(&self.waiting[self.written..]) {
+    pub(super) fn flush(&self) -> io::Result<()> {
+        let mut waiting = self.waiting.borrow_mut();
+        while waiting.len() > 0 {
+            match self.socket.try_write(&waiting.bytes[waiting.written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(taken) => {
-                    self.written += taken;
-                    self.progress = Instant::now();
+                    waiting.written += taken;
+                    waiting.progress = Instant::now();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -88,8 +115,14 @@ impl Outbox {
             }
         }
         // A viewer that was slow once should not keep a burst's worth of memory.
-        self.waiting = Vec::new();
-        self.written = 0;
+        waiting.bytes = Vec::new();
+        waiting.written = 0;
         Ok(())
+    }
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        self.bytes.len() - self.written
     }
 }

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::time;
-
 use crate::codec::PacketKind;
 use crate::hub::{BurstBuilder, Delivery, Described, Stream};
 use crate::jpeg::{Clip, ClipPackets};
@@ -107,19 +105,21 @@ impl Playback {
         true
     }
 
-    /// The next frame, when it is due. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Delivery {
+    /// When the next frame is due, or after the last one the end: the last picture is shown as long as any other. BYE right
+    /// behind it would come by another UDP port and overtake it: ffmpeg then ends one picture early.
+    pub(super) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// The next frame, or the end.
+    pub(super) fn take(&mut self) -> Delivery {
         let frames = self.mount.clip.frames();
         if self.frame >= frames.len() {
             if !self.mount.settings.repeat {
-                // The last picture is shown as long as any other. BYE right behind it would come by another UDP port
-                // and overtake it: ffmpeg then ends one picture early.
-                time::sleep_until(self.due.into()).await;
                 return Delivery::Closed;
             }
             self.frame = 0;
         }
-        time::sleep_until(self.due.into()).await;
         let timestamp = self.timestamp();
         let mut packets = ClipPackets::new(self.mount.settings.packet_size);
         let (builder, sequence, now) = (&mut self.builder, &mut self.sequence, Instant::now());
@@ -180,8 +180,8 @@ mod tests {
     use crate::jpeg::Clip;
     use crate::metrics::Metrics;
 
-    #[tokio::test]
-    async fn the_last_picture_has_its_time_before_the_end() {
+    #[test]
+    fn the_last_picture_has_its_time_before_the_end() {
         let clip = Arc::new(Clip::demo());
         let last = clip.frames().len() - 1;
         let settings = ClipSettings { fps: 20.0, packet_size: 1400, repeat: false };
@@ -189,8 +189,9 @@ mod tests {
         let mut playback = Playback::new(mount);
         assert!(playback.resume(Some(Duration::from_secs_f64(last as f64 / 20.0 + 0.001))));
         let started = Instant::now();
-        assert!(matches!(playback.next().await, Delivery::Burst(_)));
-        assert!(matches!(playback.next().await, Delivery::Closed));
-        assert!(started.elapsed() >= Duration::from_millis(49), "{:?}", started.elapsed());
+        assert!(playback.due() <= Instant::now());
+        assert!(matches!(playback.take(), Delivery::Burst(_)));
+        assert!(playback.due() >= started + Duration::from_millis(49), "{:?}", playback.due() - started);
+        assert!(matches!(playback.take(), Delivery::Closed));
     }
 }

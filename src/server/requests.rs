@@ -1,11 +1,13 @@
 //! What each request of a connection is answered with.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
+use super::fanout::{Line, Subscriber};
 use super::mount::Mount;
 use super::player::Carrier;
 use super::session::{Session, Viewer};
@@ -32,7 +34,7 @@ impl Connection {
     pub(super) async fn answer(&mut self, request: &Request) -> (Response, Written) {
         self.udp.retain(UdpHandle::touch);
         for session in &mut self.sessions {
-            session.touch();
+            session.session_mut().touch();
         }
         let Ok(cseq) = request.cseq() else { return (Response::new(Status::BAD_REQUEST), None) };
         let (response, written) = match unsupported(request) {
@@ -98,7 +100,8 @@ impl Connection {
         let (response, written) = match self.find(header) {
             None => return gone(),
             Some(Found::Here(index)) => {
-                let (response, ended) = self.sessions[index].answer(request, uri.as_ref());
+                let (response, ended) =
+                    self.sessions[index].answer(request, uri.as_ref(), &self.shared.workers);
                 if ended {
                     self.sessions.swap_remove(index).end(Disconnect::Teardown);
                 }
@@ -124,9 +127,9 @@ impl Connection {
 
     fn find(&self, header: &str) -> Option<Found> {
         let (id, _) = session_id::parse(header)?;
-        match self.sessions.iter().position(|session| session.id() == id) {
+        match self.sessions.iter().position(|here| here.session().id() == id) {
             Some(index) => Some(Found::Here(index)),
-            None => self.shared.udp_sessions.find(id, self.peer.ip()).map(Found::Udp),
+            None => self.shared.udp_sessions.find(id, &self.owner()).map(Found::Udp),
         }
     }
 
@@ -158,7 +161,7 @@ impl Connection {
         let generation = described.generation;
         match &found {
             Some(Found::Here(index)) => {
-                let admitted = self.sessions[*index].admits(&mount, generation);
+                let admitted = self.sessions[*index].session().admits(&mount, generation);
                 if admitted == Err(Status::SESSION_NOT_FOUND) {
                     self.sessions.swap_remove(*index).end(Disconnect::StreamChanged);
                 }
@@ -175,8 +178,9 @@ impl Connection {
         let offer = self.choose(request, found.as_ref()).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
         match (found, offer) {
             (Some(Found::Here(index)), Offer::Tcp(wanted)) => {
-                let channels = self.free_channels(wanted, self.sessions[index].carrier(track.id))?;
-                Ok(set_up_here(&mut self.sessions[index], &track, channels))
+                let channels =
+                    self.free_channels(wanted, self.sessions[index].session().carrier(track.id))?;
+                Ok(set_up_here(&mut self.sessions[index].session_mut(), &track, channels))
             }
             (Some(Found::Udp(handle)), Offer::Udp(client)) => {
                 self.set_up_udp(&handle, mount, generation, track, client).await
@@ -185,7 +189,7 @@ impl Connection {
                 let channels = self.free_channels(wanted, None)?;
                 let mut session = self.new_session(mount, &described, uri, request, Transport::Tcp);
                 let response = set_up_here(&mut session, &track, channels);
-                self.sessions.push(session);
+                self.sessions.push(Subscriber::new(session, Line::Connection(Rc::clone(&self.outbox))));
                 Ok(response)
             }
             (None, Offer::Udp(client)) => {
@@ -246,7 +250,7 @@ impl Connection {
         let taken: Vec<Channels> = self
             .sessions
             .iter()
-            .flat_map(Session::carriers)
+            .flat_map(|here| here.session().carriers().collect::<Vec<_>>())
             .filter(|carrier| Some(*carrier) != again)
             .filter_map(|carrier| match carrier {
                 Carrier::Channels { rtp, rtcp } => Some(Channels { rtp, rtcp }),
@@ -272,7 +276,7 @@ impl Connection {
         client: PortPair,
     ) -> Result<Response, Status> {
         let ports = Arc::clone(self.shared.udp.as_ref().ok_or(Status::UNSUPPORTED_TRANSPORT)?);
-        let (mut seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.peer.ip());
+        let (mut seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.owner());
         let carrier = seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
         let ssrc = session.set_up(track, carrier)?;
         let response = Response::new(Status::OK)
@@ -285,6 +289,7 @@ impl Connection {
             inbox,
             ports,
             metrics: Arc::clone(&self.shared.metrics),
+            workers: self.shared.workers.clone(),
             timeout: self.shared.settings.session_timeout,
             stop: self.shared.stop.child_token(),
         };

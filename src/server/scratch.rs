@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use super::player::Plan;
 use crate::hub::{Burst, Packet};
 
 /// How packets lie in memory.
@@ -18,8 +19,18 @@ pub(super) enum Layout {
     Bare,
 }
 
-/// Runs `with` on this thread's copy of the burst. What a viewer finds in the bytes it rewrites is another viewer's.
-pub(super) fn with_copy<T>(burst: &Burst, layout: Layout, with: impl FnOnce(&mut [u8]) -> T) -> T {
+/// What a thread writes into while it sends a burst to one viewer.
+pub(super) struct Sheet<'s> {
+    /// The packets of the burst. What a viewer finds in the bytes it rewrites is another viewer's.
+    pub(super) copy: &'s mut [u8],
+    /// What of it this viewer gets.
+    pub(super) plan: &'s mut Plan,
+    /// Sender reports on their way into the same write; empty at first.
+    pub(super) reports: &'s mut Vec<u8>,
+}
+
+/// Runs `with` on this thread's copy of the burst.
+pub(super) fn with_copy<T>(burst: &Burst, layout: Layout, with: impl FnOnce(Sheet<'_>) -> T) -> T {
     SCRATCH.with_borrow_mut(|scratch| {
         let copy = match layout {
             Layout::Framed => &mut scratch.framed,
@@ -39,7 +50,8 @@ pub(super) fn with_copy<T>(burst: &Burst, layout: Layout, with: impl FnOnce(&mut
                 }
             }
         }
-        with(&mut copy.bytes)
+        scratch.reports.clear();
+        with(Sheet { copy: &mut copy.bytes, plan: &mut scratch.plan, reports: &mut scratch.reports })
     })
 }
 
@@ -62,6 +74,8 @@ thread_local! {
 struct Scratch {
     framed: Copy,
     bare: Copy,
+    plan: Plan,
+    reports: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -105,11 +119,13 @@ mod tests {
         }
         let burst = builder.finish(0).unwrap();
         for (index, packet) in burst.packets().iter().enumerate() {
-            let bare =
-                with_copy(&burst, Layout::Bare, |copy| copy[Layout::Bare.range(index, packet)].to_vec());
+            let bare = with_copy(&burst, Layout::Bare, |sheet| {
+                sheet.copy[Layout::Bare.range(index, packet)].to_vec()
+            });
             assert_eq!(Header::parse(&bare).unwrap().ssrc as usize, packet.len());
-            let framed =
-                with_copy(&burst, Layout::Framed, |copy| copy[Layout::Framed.range(index, packet)].to_vec());
+            let framed = with_copy(&burst, Layout::Framed, |sheet| {
+                sheet.copy[Layout::Framed.range(index, packet)].to_vec()
+            });
             assert_eq!(&framed[4..], bare);
         }
     }

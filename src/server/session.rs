@@ -69,7 +69,7 @@ pub(super) struct Playing {
     pub(super) asked: Option<Instant>,
 }
 
-/// What a session waits for.
+/// What a session's own task has to do.
 #[derive(Debug)]
 pub(super) enum Next {
     /// Something to send.
@@ -87,8 +87,9 @@ impl Init {
 
 impl Playing {
     fn pause(self) -> Ready {
+        self.seat.pauses();
         let paused = match self.feed {
-            Feed::Live(_) => None,
+            Feed::Live { .. } => None,
             Feed::Clip(playback) => Some(playback),
         };
         Ready { player: self.player, paused, seat: Some(self.seat) }
@@ -260,24 +261,14 @@ impl Session {
         (response, ended)
     }
 
-    /// Waits for the next thing to do. Cancel-safe; forever while not playing.
-    pub(super) async fn next(&mut self) -> Next {
-        let State::Playing(playing) = &mut self.state else { return std::future::pending().await };
-        tokio::select! {
-            biased;
-            delivery = playing.feed.next() => Next::Delivery(delivery),
-            reason = playing.seat.kicked() => Next::Kicked(reason),
-        }
-    }
-
     /// Hands the goodbye of each track to `each`.
     pub(super) fn goodbyes(&self, each: impl FnMut(Carrier, &[u8])) {
         self.player().goodbyes(each);
     }
 
     /// Ends the session: its seat is given up for this reason.
-    pub(super) fn end(self, reason: Disconnect) {
-        let seat = match self.state {
+    pub(super) fn end(&mut self, reason: Disconnect) {
+        let seat = match self.take_state() {
             State::Init(_) => None,
             State::Ready(ready) => ready.seat,
             State::Playing(playing) => Some(playing.seat),
@@ -331,13 +322,14 @@ impl Session {
             State::Ready(ready) => {
                 let stream = self.mount.stream();
                 let feed = match (&self.mount, ready.paused) {
-                    (Mount::Live(stream), _) => Feed::Live(stream.subscribe()),
+                    (Mount::Live(stream), _) => Feed::Live { _wanted: stream.want() },
                     (Mount::Clip(_), Some(paused)) => Feed::Clip(paused),
                     (Mount::Clip(clip), None) => Feed::Clip(Playback::new(Arc::clone(clip))),
                 };
                 let seat = ready
                     .seat
                     .unwrap_or_else(|| stream.join(self.peer, self.transport, self.user_agent.clone()));
+                seat.plays();
                 Playing { player: ready.player, feed, seat, asked: Some(now) }
             }
             State::Playing(playing) => playing,
@@ -345,7 +337,7 @@ impl Session {
         let was_playing = playing.player.is_playing();
         let sought = match &mut playing.feed {
             Feed::Clip(playback) if !was_playing || position.is_some() => playback.resume(position),
-            Feed::Live(_) | Feed::Clip(_) => true,
+            Feed::Live { .. } | Feed::Clip(_) => true,
         };
         if !sought {
             self.state = if was_playing { State::Playing(playing) } else { State::Ready(playing.pause()) };

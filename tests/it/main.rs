@@ -4,6 +4,7 @@
 
 mod access;
 mod conformance;
+mod continuity;
 mod file_server;
 mod floors;
 mod fuzzing;

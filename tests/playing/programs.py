@@ -167,11 +167,14 @@ class Relay(Program):
 
     def __enter__(self):
         try:
-            self.wait_for(f"DESCRIBE {self.url}", lambda: answers(self.url) == 200, 30)
+            self.wait_for(f"DESCRIBE {self.url}", self.is_up, 30)
         except Failure as failure:
             self.__exit__(Failure, failure, None)
             raise
         return self
+
+    def is_up(self):
+        return answers(self.url) == 200
 
     def url_of(self, stream):
         return f"rtsp://127.0.0.1:{self.rtsp}/{stream}"
@@ -194,10 +197,10 @@ class Relay(Program):
 
 
 class FileServer(Program):
-    """`fanlight serve-file`: a virtual camera."""
+    """`fanlight serve-file`: a virtual camera, on a port of its own or on the one of an earlier camera."""
 
-    def __init__(self, file, *arguments):
-        self.port = free_port()
+    def __init__(self, file, *arguments, port=None):
+        self.port = port or free_port()
         super().__init__("serve-file", BINARY, "serve-file", file, "--listen", f"127.0.0.1:{self.port}", *arguments)
 
     def __enter__(self):

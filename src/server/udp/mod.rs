@@ -9,22 +9,22 @@ mod table;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 pub use ports::UdpPorts;
-pub(super) use table::{Command, UdpHandle, UdpSeat, UdpTable};
+pub(super) use table::{Command, Owner, UdpHandle, UdpSeat, UdpTable};
 
-use super::player::{Carrier, Plan};
-use super::scratch::{self, Layout};
+use super::fanout::{Line, Subscriber};
+use super::player::Carrier;
 use super::session::{Next, Session};
-use crate::hub::Delivery;
 use crate::metrics::Metrics;
 use crate::rtsp::Status;
-use crate::vocabulary::{Disconnect, Skip};
+use crate::vocabulary::Disconnect;
+use crate::workers::Workers;
 
 /// A UDP session and what it needs.
 #[derive(Debug)]
@@ -34,49 +34,69 @@ pub(super) struct UdpSession {
     pub(super) inbox: mpsc::Receiver<Command>,
     pub(super) ports: Arc<UdpPorts>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) workers: Workers,
     pub(super) timeout: Duration,
     pub(super) stop: CancellationToken,
 }
 
 impl UdpSession {
-    /// Serves the session to its end.
+    /// Serves the session to its end, on the thread where its packets are sent.
     pub(super) async fn run(mut self) {
-        let reason = self.serve().await;
+        let mut subscriber = Subscriber::new(self.session, Line::Ports(Arc::clone(&self.ports)));
+        let task = UdpTask {
+            seat: &mut self.seat,
+            inbox: &mut self.inbox,
+            metrics: &self.metrics,
+            workers: &self.workers,
+            timeout: self.timeout,
+        };
+        let reason = task.serve(&mut subscriber, &self.stop).await;
         // Who tore it down knows, and who is gone does not listen.
         if !matches!(reason, Disconnect::Teardown | Disconnect::Closed) {
-            self.session.goodbyes(|carrier, compound| {
+            subscriber.session().goodbyes(|carrier, compound| {
                 if let Carrier::Ports { rtcp, .. } = carrier {
                     self.ports.send_report(rtcp, compound);
                 }
             });
         }
         tracing::debug!(reason = reason.as_str(), "a UDP viewer left");
-        self.session.end(reason);
+        subscriber.end(reason);
     }
+}
 
-    async fn serve(&mut self) -> Disconnect {
-        let stop = self.stop.clone();
+/// What a UDP session's task works with, beside the session itself.
+struct UdpTask<'t> {
+    seat: &'t mut UdpSeat,
+    inbox: &'t mut mpsc::Receiver<Command>,
+    metrics: &'t Metrics,
+    workers: &'t Workers,
+    timeout: Duration,
+}
+
+impl UdpTask<'_> {
+    async fn serve(mut self, subscriber: &mut Subscriber, stop: &CancellationToken) -> Disconnect {
         let mut stopped = pin!(stop.cancelled());
         let mut silent = pin!(time::sleep(self.timeout));
-        let mut plan = Plan::default();
         loop {
             tokio::select! {
                 biased;
                 () = &mut stopped => return Disconnect::Shutdown,
                 command = self.inbox.recv() => {
                     // The seat holds a sender, so the channel does not close.
-                    if let Some(command) = command && let Some(reason) = self.obey(command).await {
+                    if let Some(command) = command && let Some(reason) = self.obey(command, subscriber).await {
                         return reason;
                     }
                 }
-                next = self.session.next() => match next {
+                next = subscriber.next() => match next {
                     Next::Kicked(reason) => return reason,
-                    Next::Delivery(delivery) => if let Some(reason) = self.deliver(delivery, &mut plan) {
-                        return reason;
+                    Next::Delivery(delivery) => match subscriber.deliver(delivery) {
+                        Ok(None) => {}
+                        Ok(Some(reason)) => return reason,
+                        Err(_) => return Disconnect::Closed, // never: no connection carries it
                     },
                 },
                 () = &mut silent => {
-                    let quiet = self.session.last_seen().elapsed();
+                    let quiet = subscriber.session().last_seen().elapsed();
                     if quiet >= self.timeout {
                         return Disconnect::Timeout;
                     }
@@ -87,34 +107,35 @@ impl UdpSession {
     }
 
     /// Does what it is told. A reason means that the session has ended.
-    async fn obey(&mut self, command: Command) -> Option<Disconnect> {
+    async fn obey(&mut self, command: Command, subscriber: &mut Subscriber) -> Option<Disconnect> {
         match command {
             Command::SetUp { mount, generation, track, client, reply } => {
-                let outcome = self.session.admits(&mount, generation).and_then(|()| {
+                let mut session = subscriber.session_mut();
+                let outcome = session.admits(&mount, generation).and_then(|()| {
                     let carrier = self.seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
-                    self.session.set_up(&track, carrier)
+                    session.set_up(&track, carrier)
                 });
                 let ended = outcome == Err(Status::SESSION_NOT_FOUND);
-                self.session.touch();
-                let header = self.session.header();
+                session.touch();
+                let header = session.header();
                 if ended {
                     self.seat.leave();
                 } else {
-                    self.seat.keep(self.session.carriers());
+                    self.seat.keep(session.carriers());
                 }
                 let _ = reply.send(match outcome {
                     Ok(ssrc) => Ok((ssrc, header)),
-                    Err(status) => Err(Box::new(self.session.refuse(status))),
+                    Err(status) => Err(Box::new(session.refuse(status))),
                 });
                 ended.then_some(Disconnect::StreamChanged)
             }
             Command::Answer { request, uri, reply, answered } => {
-                let (response, ended) = self.session.answer(&request, uri.as_ref());
+                let (response, ended) = subscriber.answer(&request, uri.as_ref(), self.workers);
                 // Before the answer: who reads it may ask for the same ports at once.
                 if ended {
                     self.seat.leave();
                 } else {
-                    self.seat.keep(self.session.carriers());
+                    self.seat.keep(subscriber.session().carriers());
                 }
                 if reply.send(response).is_ok() {
                     // Bounded, so that a connection that died with the answer does not hold the media up.
@@ -123,48 +144,15 @@ impl UdpSession {
                 ended.then_some(Disconnect::Teardown)
             }
             Command::Received(datagram) => {
-                self.session.received(&datagram, &self.metrics);
+                subscriber.session_mut().received(&datagram, self.metrics);
                 None
             }
             Command::Touch => {
-                self.session.touch();
+                subscriber.session_mut().touch();
                 None
             }
             Command::Superseded => Some(Disconnect::Closed),
         }
-    }
-
-    fn deliver(&mut self, delivery: Delivery, plan: &mut Plan) -> Option<Disconnect> {
-        let stream = Arc::clone(self.session.mount().stream());
-        let playing = self.session.playing()?;
-        let burst = match playing.accept(delivery) {
-            Ok(Some(burst)) => burst,
-            Ok(None) => return None,
-            Err(reason) => return Some(reason),
-        };
-        let player = &mut playing.player;
-        let taken = scratch::with_copy(&burst, Layout::Bare, |copy| {
-            player.plan(&burst, Layout::Bare, copy, plan);
-            let now = Instant::now();
-            if player.reports_due(now) {
-                player.reports(
-                    now,
-                    |track| playing.feed.report(&stream, track, now),
-                    |carrier, compound| {
-                        if let Carrier::Ports { rtcp, .. } = carrier {
-                            self.ports.send_report(rtcp, compound);
-                        }
-                    },
-                );
-            }
-            self.ports.send(player, plan, copy)
-        });
-        playing.count(plan, plan.bytes, &burst);
-        if !taken {
-            // A burst is a frame, or part of one.
-            playing.seat.skipped(Skip::Blocked, 1);
-        }
-        None
     }
 }
 

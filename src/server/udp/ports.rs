@@ -59,7 +59,7 @@ impl UdpPorts {
     }
 
     /// Sends the planned packets. Returns whether the kernel took all of them.
-    pub(super) fn send(&self, player: &Player, plan: &Plan, copy: &[u8]) -> bool {
+    pub(in crate::server) fn send(&self, player: &Player, plan: &Plan, copy: &[u8]) -> bool {
         let mut taken = true;
         let mut rest = plan.parts.as_slice();
         while let Some(first) = rest.first() {
@@ -103,7 +103,7 @@ impl UdpPorts {
         }
     }
 
-    pub(super) fn send_report(&self, to: SocketAddr, compound: &[u8]) {
+    pub(in crate::server) fn send_report(&self, to: SocketAddr, compound: &[u8]) {
         // A report that is lost is followed by the next one.
         let _ = self.rtcp.send_to(compound, to);
     }

@@ -68,11 +68,48 @@ async fn a_source_that_retries_says_when_and_why() {
 }
 
 #[tokio::test]
+async fn the_history_of_a_source_is_told() {
+    let site = Site::start().await;
+    let mut publisher = site.camera("door");
+    let source = &site.get("/api/v1/streams/door").await.json()["source"];
+    assert_eq!((&source["strategy"], &source["learned"]), (&Value::Null, &json!([])));
+    assert_eq!(source["outages"], json!({"count": 0, "seconds": 0.0, "list": []}));
+    for (class, message) in [
+        (FailureClass::Reset, "the camera reset the connection"),
+        (FailureClass::Unauthorized, "401"),
+        (FailureClass::Unauthorized, "401"),
+    ] {
+        publisher.failed(class, message.to_owned(), Duration::from_secs(60), "Wrong password.".to_owned());
+        publisher.explain("Auto", vec!["It sends nothing over UDP.".to_owned()]);
+    }
+    let source = &site.get("/api/v1/streams/door").await.json()["source"];
+    assert_eq!((&source["strategy"], &source["why"]), (&json!("Auto"), &json!("Wrong password.")));
+    assert_eq!(source["learned"], json!(["It sends nothing over UDP."]));
+    let [latest, before] = source["last_errors"].as_array().unwrap().as_slice() else { panic!("{source}") };
+    assert_eq!((&latest["class"], &latest["count"]), (&json!("unauthorized"), &json!(2)));
+    assert_eq!(
+        (&before["message"], &before["count"]),
+        (&json!("the camera reset the connection"), &json!(1))
+    );
+    assert!(latest["first"].as_str().unwrap() <= latest["last"].as_str().unwrap());
+    let outages = &source["outages"];
+    assert_eq!((&outages["count"], &outages["list"][0]["end"]), (&json!(1), &Value::Null));
+    assert_eq!(outages["list"][0]["class"], "reset");
+    assert!(outages["list"][0]["start"].as_str().unwrap().ends_with('Z'));
+    publisher.live(Some(Transport::Tcp));
+    let source = &site.get("/api/v1/streams/door").await.json()["source"];
+    let outage = &source["outages"]["list"][0];
+    assert!(outage["end"].as_str().unwrap() >= outage["start"].as_str().unwrap());
+    assert_eq!((&source["why"], &source["attempt"]), (&Value::Null, &json!(0)));
+    assert_eq!(source["last_errors"].as_array().unwrap().len(), 2, "they stay");
+}
+
+#[tokio::test]
 async fn viewers_are_listed_and_can_be_disconnected() {
     let site = Site::start().await;
     let publisher = site.hub.add("door");
     let seat = publisher.stream().join(ME, Transport::Udp, Some("mpv".to_owned()));
-    seat.sent(10, 14_000, Instant::now() - Duration::from_millis(4));
+    seat.sent(10, 14_000, Duration::from_millis(4));
     seat.skipped(crate::vocabulary::Skip::Lagged, 3);
     let _other = publisher.stream().join(ME, Transport::Tcp, None);
     let viewers = site.get("/api/v1/streams/door/viewers").await.json();
@@ -89,7 +126,7 @@ async fn viewers_are_listed_and_can_be_disconnected() {
 
     let gone = site.ask("DELETE", &format!("/api/v1/viewers/{}", viewer["id"]), "", "").await;
     assert_eq!((gone.status, gone.body.as_str()), (204, ""));
-    let reason = time::timeout(Duration::from_secs(5), seat.kicked()).await.unwrap();
+    let reason = time::timeout(Duration::from_secs(5), seat.viewer().kicked()).await.unwrap();
     assert_eq!(reason, Disconnect::Kicked);
     for id in ["999999999", "abc", "-1", "%ff"] {
         assert_eq!(site.ask("DELETE", &format!("/api/v1/viewers/{id}"), "", "").await.status, 404, "{id}");
@@ -229,7 +266,7 @@ async fn a_page_of_another_origin_changes_nothing() {
         assert_eq!(site.ask("GET", "/api/v1/streams", header, "").await.status, 200);
     }
     assert!(site.commands.try_recv().is_err());
-    assert!(time::timeout(Duration::from_millis(1), seat.kicked()).await.is_err());
+    assert!(time::timeout(Duration::from_millis(1), seat.viewer().kicked()).await.is_err());
     let own = site.ask("DELETE", &viewer, "Origin: http://relay.lan:8580\r\n", "").await;
     assert_eq!(own.status, 204);
 }

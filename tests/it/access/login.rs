@@ -171,6 +171,25 @@ async fn a_relay_logs_in_at_another() {
     second.failed("wrong", FailureClass::Unauthorized).await;
 }
 
+/// CVE-2026-41470: behind one address sit several people.
+#[tokio::test]
+async fn a_udp_session_is_its_users_own() {
+    let (_camera, relay) = guarded(USERS).await;
+    let (mut ann, answer) = described_as(&relay, "ann", "correct horse").await;
+    answer.ok();
+    ann.setup_udp(0).await.ok();
+    ann.play().await.ok();
+    let (mut bob, answer) = described_as(&relay, "bob", "battery staple").await;
+    answer.ok();
+    bob.session = ann.session.clone();
+    assert_eq!(bob.teardown().await.status, 454, "it is not bob's");
+    ann.packets(0, 3).await;
+    let (mut again, answer) = described_as(&relay, "ann", "correct horse").await;
+    answer.ok();
+    again.session = ann.session.clone();
+    again.teardown().await.ok();
+}
+
 #[tokio::test]
 async fn a_reload_logs_out_who_is_no_user_any_more() {
     let (_camera, relay) = guarded(USERS).await;

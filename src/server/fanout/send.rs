@@ -1,0 +1,168 @@
+//! One burst to one viewer.
+
+use std::cmp::Ordering;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Line;
+use crate::hub::{Burst, Delivery, Stream, Tally};
+use crate::server::outbox::Outbox;
+use crate::server::player::{Carrier, Plan};
+use crate::server::scratch::{self, Layout, Sheet};
+use crate::server::session::Playing;
+use crate::vocabulary::{Disconnect, Skip};
+
+/// Rewrites a burst for a viewer and writes it, with the sender reports that are due. `now` is a moment ago. Returns when
+/// it was done. What many viewers share of the counting goes to `tally`, where there is one.
+///
+/// # Errors
+/// The connection is gone.
+pub(super) fn send(
+    playing: &mut Playing,
+    stream: &Stream,
+    line: &Line,
+    burst: &Burst,
+    now: Instant,
+    tally: Option<&mut Tally>,
+) -> io::Result<Instant> {
+    let layout = match line {
+        Line::Connection(_) => Layout::Framed,
+        Line::Ports(_) => Layout::Bare,
+    };
+    scratch::with_copy(burst, layout, |Sheet { copy, plan, reports }| {
+        playing.player.plan(burst, layout, copy, plan);
+        report(playing, stream, line, now, reports);
+        let taken = match line {
+            Line::Connection(outbox) => {
+                write(outbox, reports, plan, copy)?;
+                true
+            }
+            Line::Ports(ports) => ports.send(&playing.player, plan, copy),
+        };
+        let now = Instant::now();
+        playing.count(plan, plan.bytes + reports.len() as u64, burst, now, tally);
+        if !taken {
+            // A burst is a frame, or part of one.
+            playing.seat.skipped(Skip::Blocked, 1);
+        }
+        Ok(now)
+    })
+}
+
+/// The sender reports that are due: into `reports` for an interleaved session, else on their way at once.
+fn report(playing: &mut Playing, stream: &Stream, line: &Line, now: Instant, reports: &mut Vec<u8>) {
+    let player = &mut playing.player;
+    if !player.reports_due(now) {
+        return;
+    }
+    let feed = &playing.feed;
+    player.reports(
+        now,
+        |track| feed.report(stream, track, now),
+        |carrier, compound| match (line, carrier) {
+            (Line::Ports(ports), Carrier::Ports { rtcp, .. }) => ports.send_report(rtcp, compound),
+            _ => frame(carrier, compound, reports),
+        },
+    );
+}
+
+/// Appends an interleaved RTCP packet.
+pub(in crate::server) fn frame(carrier: Carrier, compound: &[u8], out: &mut Vec<u8>) {
+    let (Carrier::Channels { rtcp, .. }, Ok(length)) = (carrier, u16::try_from(compound.len())) else {
+        return;
+    };
+    out.extend([b'$', rtcp]);
+    out.extend(length.to_be_bytes());
+    out.extend_from_slice(compound);
+}
+
+/// Writes reports and the planned packets: one system call, unless the viewer has set up only some of many tracks.
+fn write(outbox: &Outbox, reports: &[u8], plan: &Plan, copy: &[u8]) -> io::Result<()> {
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    slices[0] = IoSlice::new(reports);
+    let mut used = usize::from(!reports.is_empty());
+    let mut parts = plan.parts.iter().map(|part| part.range.clone()).peekable();
+    while let Some(mut run) = parts.next() {
+        while let Some(next) = parts.next_if(|next| next.start == run.end) {
+            run.end = next.end;
+        }
+        if used == MAX_SLICES {
+            outbox.media(&mut slices)?;
+            used = 0;
+        }
+        slices[used] = IoSlice::new(&copy[run]);
+        used += 1;
+    }
+    if used > 0 {
+        outbox.media(&mut slices[..used])?;
+    }
+    Ok(())
+}
+
+impl Playing {
+    /// What is to be sent of a delivery, if anything.
+    ///
+    /// # Errors
+    /// It is the end of the session, for this reason.
+    pub(super) fn accept(
+        &mut self,
+        delivery: Delivery,
+        stream: &Stream,
+    ) -> Result<Option<Arc<Burst>>, Disconnect> {
+        match delivery {
+            Delivery::Burst(burst) => {
+                Ok(if self.is_described_by(&burst, stream)? { Some(burst) } else { None })
+            }
+            Delivery::Lagged => {
+                self.player.skip();
+                Ok(None)
+            }
+            Delivery::Closed => Err(Disconnect::EndOfStream),
+        }
+    }
+
+    /// Whether the burst belongs to the description that this viewer plays by, or to a later one with the same tracks;
+    /// not if to an earlier one.
+    ///
+    /// # Errors
+    /// A track of the viewer is not what it was: it has to describe again.
+    pub(super) fn is_described_by(&mut self, burst: &Burst, stream: &Stream) -> Result<bool, Disconnect> {
+        match self.player.compare(burst) {
+            Ordering::Equal => Ok(true),
+            Ordering::Less => Ok(false),
+            Ordering::Greater => {
+                let status = stream.status();
+                let described = &status.borrow().described;
+                let keeps_up =
+                    described.as_ref().is_some_and(|described| self.player.keep_up(burst, described));
+                if keeps_up { Ok(true) } else { Err(Disconnect::StreamChanged) }
+            }
+        }
+    }
+
+    /// Counts what was sent of a burst.
+    fn count(&mut self, plan: &Plan, bytes: u64, burst: &Burst, now: Instant, tally: Option<&mut Tally>) {
+        if plan.packets > 0 {
+            let latency = now.saturating_duration_since(burst.received());
+            match tally {
+                Some(tally) => self.seat.sent_among(plan.packets, bytes, latency, tally),
+                None => self.seat.sent(plan.packets, bytes, latency),
+            }
+        }
+        if plan.skipped > 0 {
+            self.seat.skipped(Skip::KeyFrame, plan.skipped);
+        }
+        if plan.lagged > 0 {
+            self.seat.skipped(Skip::Lagged, plan.lagged);
+        }
+        if plan.first_key
+            && let Some(asked) = self.asked.take()
+        {
+            self.seat.started(asked.elapsed());
+        }
+    }
+}
+
+/// Pieces of one write.
+const MAX_SLICES: usize = 32;
