@@ -125,7 +125,6 @@ pub fn sdp(data: &[u8]) {
     let written = description.write("cam", 1, sdp::Range::Live);
     let again = Description::from_sdp(&sdp::parse(written.as_bytes()).expect("what we write is read"));
     assert_eq!(again.tracks.len(), description.tracks.len(), "{written}");
-    assert!(description.same_tracks(&description));
     for media in &parsed.media {
         let _ = (media.encoding(), media.control(), media.direction(), parsed.is_back_channel(media));
     }

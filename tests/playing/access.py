@@ -7,7 +7,7 @@ import urllib.request
 
 from . import players
 from .operation import write
-from .programs import BINARY, CLIP, Failure, Relay, answers, run, run_apart
+from .programs import BINARY, CLIP, Failure, Relay, answers, free_udp_pair, run, run_apart
 
 PASSWORD = "pl4nted-p4ssw0rd"
 USERS = f"""
@@ -24,7 +24,8 @@ class Guarded(Relay):
     """A relay with a user; it is up once it asks who is there."""
 
     def __init__(self, folder, config=USERS):
-        self.config = write(folder, config)
+        udp = free_udp_pair()
+        self.config = write(folder, f"rtsp: {{udp_ports: [{udp}, {udp + 1}]}}\n{config}")
         super().__init__("--config", self.config, "--log-level", "trace", stream="clip")
 
     def is_up(self):
