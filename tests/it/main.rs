@@ -8,6 +8,7 @@ mod continuity;
 mod file_server;
 mod floors;
 mod fuzzing;
+mod machine;
 mod on_demand;
 mod reconnect;
 mod rehearsal;
