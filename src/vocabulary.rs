@@ -104,7 +104,9 @@ labels! {
         Reset => "reset",
         /// Connected, but no packet within `read_timeout`.
         Stall => "stall",
-        /// No packet came over UDP: the next attempt uses TCP.
+        /// The client library gave a session up for a keep-alive that was not answered, or not as it should be.
+        KeepAlive => "keep_alive",
+        /// No packet came over UDP, or too many were lost: the next attempt uses TCP.
         NoUdp => "no_udp",
         /// The file cannot be played.
         File => "file",

@@ -33,7 +33,7 @@ pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
 pub(crate) use redact::percent_decode;
-pub use stream::{Defaults, Retry, Source, Stream, UpstreamTransport};
+pub use stream::{Defaults, Race, Retry, Source, Stream, UpstreamTransport};
 pub use users::{HA1_MD5, HA1_SHA256, Password, REALM, Users};
 
 use node::Node;

@@ -145,6 +145,11 @@ impl BurstBuilder {
         });
     }
 
+    /// An empty one that counts the frames on.
+    pub fn continuing(&self) -> Self {
+        Self { frames: self.frames.clone(), ..Self::default() }
+    }
+
     /// Gives the packet pushed last this payload type.
     pub fn relabel(&mut self, payload_type: u8) {
         let Some(packet) = self.packets.last() else { return };

@@ -2,12 +2,14 @@
 //!
 //! A [`Stream`] is a ring of [`Burst`]s with one [`Publisher`] and any number of [`Subscription`]s. The publisher never
 //! waits: a viewer that falls behind misses bursts, is told so, and harms nobody. Numbers that continue through
-//! reconnects are computed once here, for all viewers ([`crate::rtp::Timeline`]).
+//! reconnects are computed once here, for all viewers ([`crate::rtp::Timeline`]). While a source is away, [`Care`] looks
+//! after its viewers and [`Record`] keeps what went wrong.
 
 mod burst;
 mod care;
 mod publisher;
 mod record;
+mod standby;
 mod status;
 mod stream;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::burst::BurstBuilder;
+use super::standby::Standby;
 use super::status::{Failure, TrackStats};
 use super::stream::Stream;
 use super::track::TrackState;
@@ -22,6 +23,8 @@ pub struct Publisher {
     builder: BurstBuilder,
     /// When the last packet of this session came: an outage begins there, not where it is noticed.
     last_packet: Option<Instant>,
+    /// It failed, and nothing came since.
+    is_away: bool,
 }
 
 impl Publisher {
@@ -32,6 +35,7 @@ impl Publisher {
             tracks: Vec::new(),
             builder: BurstBuilder::default(),
             last_packet: None,
+            is_away: false,
         }
     }
 
@@ -60,6 +64,7 @@ impl Publisher {
             return;
         }
         self.flush();
+        self.take_over();
         let kept: Vec<bool> = description
             .tracks
             .iter()
@@ -78,6 +83,14 @@ impl Publisher {
             }
         }
         self.describe(description);
+    }
+
+    /// Takes the numbers back from what stood in for the camera.
+    fn take_over(&mut self) {
+        self.is_away = false;
+        if let Some(standby) = self.stream.standby().take() {
+            standby.give_back(&mut self.tracks, &mut self.builder);
+        }
     }
 
     /// Goes over to other tracks, of which those that are `kept` go on with their numbers.
@@ -142,6 +155,10 @@ impl Publisher {
         metrics.failure(class);
         metrics.phase(Phase::Retrying);
         metrics.retry_delay.set(delay.as_secs_f64());
+        if !std::mem::replace(&mut self.is_away, true) {
+            let name = self.stream.name();
+            *self.stream.standby() = Standby::new(&self.tracks, self.generation, &self.builder, name);
+        }
         let now = Instant::now();
         let since = self.stream.outage_begins(self.last_packet.take().unwrap_or(now));
         self.stream.record_with(|record| {
@@ -179,6 +196,9 @@ impl Publisher {
         received: Instant,
     ) -> Result<PacketKind, HeaderError> {
         let header = Header::parse(packet)?;
+        if self.is_away {
+            self.take_over();
+        }
         let Some(state) = self.tracks.get_mut(track.index()) else { return Ok(PacketKind::default()) };
         self.last_packet = Some(received);
         let arrival = self.stream.elapsed(received);
@@ -211,6 +231,9 @@ impl Publisher {
         gathered.key |= kind.key;
         kind.key |= state.track.codec.has_key_frames() && state.keyless.may_start(kind, arrival);
         let seen = kind;
+        if kind.key && state.track.codec == Codec::Jpeg {
+            state.picture(&packet[header.payload.clone()]);
+        }
         if kind.key {
             (place, kind) = state.recap(track, place, kind, &header, received, &mut self.builder);
         }
@@ -237,8 +260,7 @@ impl Publisher {
     /// Publishes the packets gathered so far: there are no more at the moment.
     pub fn flush(&mut self) {
         let Some(burst) = self.builder.finish(self.generation) else { return };
-        // Fails when nobody watches, which is no failure.
-        let _ = self.stream.ring.send(Arc::new(burst));
+        self.stream.publish(burst);
         self.count();
     }
 

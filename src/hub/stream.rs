@@ -9,6 +9,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use super::burst::Burst;
 use super::publisher::Publisher;
 use super::record::Record;
+use super::standby::Standby;
 use super::status::{Described, Status, TrackStats};
 use super::viewer::{Seat, Viewer, Viewers};
 use crate::metrics::StreamMetrics;
@@ -36,6 +37,9 @@ pub struct Stream {
     outage: Mutex<Option<Away>>,
     /// Locked when something goes wrong or right with the source, and by whoever looks.
     record: Mutex<Record>,
+    /// The numbers of a JPEG track while its camera is away. Locked when an outage begins or ends, and once a second
+    /// while it lasts.
+    standby: Mutex<Option<Standby>>,
 }
 
 /// An outage in progress.
@@ -65,6 +69,7 @@ impl Stream {
             stats: Mutex::default(),
             outage: Mutex::default(),
             record: Mutex::default(),
+            standby: Mutex::default(),
         });
         let publisher = Publisher::new(Arc::clone(&stream));
         (stream, publisher)
@@ -212,6 +217,26 @@ impl Stream {
         self.count_outage(now);
         *self.outage.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.record_with(|record| record.outage_ends(now));
+    }
+
+    /// Hands a burst to whoever follows.
+    pub(super) fn publish(&self, burst: Burst) {
+        // Fails when nobody watches, which is no failure.
+        let _ = self.ring.send(Arc::new(burst));
+    }
+
+    pub(super) fn standby(&self) -> MutexGuard<'_, Option<Standby>> {
+        self.standby.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows "no signal" in place of the camera's pictures, where the stream has such a picture and the camera is away.
+    pub(super) fn show_no_signal(&self, now: Instant) {
+        let mut standby = self.standby();
+        if let Some(burst) = standby.as_mut().and_then(|standby| standby.picture(now, self.elapsed(now))) {
+            self.metrics.no_signal_frames.inc();
+            // Still locked: the camera's next picture comes behind it.
+            self.publish(burst);
+        }
     }
 
     /// What is remembered of the source's troubles.

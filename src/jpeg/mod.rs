@@ -14,6 +14,7 @@
 //! rows more of what the encoder padded it with.
 
 mod assembler;
+mod card;
 mod clip;
 mod error;
 mod frame;

@@ -16,6 +16,7 @@ pub(super) struct Families {
     pub(super) source_retry_attempt: IntGaugeVec,
     pub(super) source_retry_delay: GaugeVec,
     pub(super) source_outage: prometheus::CounterVec,
+    pub(super) no_signal_frames: IntCounterVec,
     pub(super) source_last_frame: GaugeVec,
     pub(super) source_frames: IntCounterVec,
     pub(super) source_fps: GaugeVec,
@@ -96,6 +97,12 @@ pub(super) fn register(registry: &Registry) -> (Families, ProcessWide) {
             r,
             "source_outage_seconds_total",
             "Time without packets while the source should have delivered.",
+            stream,
+        ),
+        no_signal_frames: counter(
+            r,
+            "no_signal_frames_total",
+            "Pictures shown in place of a JPEG camera's while it was away (no_signal); not among source_frames_total.",
             stream,
         ),
         source_last_frame: gauge(

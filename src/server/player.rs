@@ -136,6 +136,13 @@ impl Player {
         }
     }
 
+    /// Sends a track's packets there from now on.
+    pub(super) fn set_carrier(&mut self, track: TrackId, carrier: Carrier) {
+        if let Some(track) = self.tracks.get_mut(track.index()).and_then(Option::as_mut) {
+            track.carrier = carrier;
+        }
+    }
+
     /// A track that is set up.
     pub(super) fn track(&self, track: TrackId) -> Option<&ViewerTrack> {
         self.tracks.get(track.index())?.as_ref()

@@ -188,6 +188,16 @@ impl Session {
         self.player().track(track).map(|track| track.carrier)
     }
 
+    /// The tracks that are set up.
+    pub(super) fn tracks(&self) -> impl Iterator<Item = TrackId> {
+        self.player().tracks().map(|(id, _)| id)
+    }
+
+    /// Sends a track's packets there from now on.
+    pub(super) fn set_carrier(&mut self, track: TrackId, carrier: Carrier) {
+        self.player_mut().set_carrier(track, carrier);
+    }
+
     /// The carriers of the tracks that are set up.
     pub(super) fn carriers(&self) -> impl Iterator<Item = Carrier> {
         self.player().tracks().map(|(_, track)| track.carrier)
@@ -390,11 +400,7 @@ impl Session {
     /// Gives up one track, or all. Returns whether that was the end of the session.
     fn tear_down(&mut self, scope: Option<TrackId>) -> bool {
         let Some(track) = scope else { return true };
-        let player = match &mut self.state {
-            State::Init(Init { player })
-            | State::Ready(Ready { player, .. })
-            | State::Playing(Playing { player, .. }) => player,
-        };
+        let player = self.player_mut();
         player.remove(track);
         player.tracks().next().is_none()
     }
@@ -406,6 +412,14 @@ impl Session {
 
     fn player(&self) -> &Player {
         match &self.state {
+            State::Init(Init { player })
+            | State::Ready(Ready { player, .. })
+            | State::Playing(Playing { player, .. }) => player,
+        }
+    }
+
+    fn player_mut(&mut self) -> &mut Player {
+        match &mut self.state {
             State::Init(Init { player })
             | State::Ready(Ready { player, .. })
             | State::Playing(Playing { player, .. }) => player,

@@ -5,14 +5,17 @@
 mod access;
 mod conformance;
 mod continuity;
+mod faults;
 mod file_server;
 mod floors;
 mod fuzzing;
 mod machine;
+mod nat;
 mod on_demand;
 mod reconnect;
 mod rehearsal;
 mod relaying;
+mod sessions;
 mod shutdown;
 mod slow_viewer;
 mod sources;

@@ -7,6 +7,7 @@ use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::learn::Port;
 use super::table::UdpTable;
 use crate::rtsp::transport::PortPair;
 use crate::server::player::{Carrier, Plan, Player};
@@ -53,8 +54,8 @@ impl UdpPorts {
         let watch = |socket: &UdpSocket| AsyncFd::with_interest(socket.try_clone()?, Interest::READABLE);
         let (rtp, rtcp) = (watch(&self.rtp)?, watch(&self.rtcp)?);
         tokio::select! {
-            ended = receive(&rtp, table) => ended,
-            ended = receive(&rtcp, table) => ended,
+            ended = receive(&rtp, Port::Rtp, table) => ended,
+            ended = receive(&rtcp, Port::Rtcp, table) => ended,
         }
     }
 
@@ -109,13 +110,13 @@ impl UdpPorts {
     }
 }
 
-async fn receive(socket: &AsyncFd<UdpSocket>, table: &UdpTable) -> io::Result<()> {
+async fn receive(socket: &AsyncFd<UdpSocket>, port: Port, table: &UdpTable) -> io::Result<()> {
     let mut datagram = [0; MAX_REPORT];
     loop {
         let mut ready = socket.readable().await?;
         // An error here belongs to some datagram sent earlier: there is nobody to tell.
         if let Ok(Ok((length, from))) = ready.try_io(|socket| socket.get_ref().recv_from(&mut datagram)) {
-            table.received(from, &datagram[..length]);
+            table.received(from, port, &datagram[..length]);
         }
     }
 }
