@@ -123,7 +123,7 @@ impl Sessions {
     fn meant(&mut self, from: SocketAddr, datagram: &[u8]) -> Option<UdpHandle> {
         let now = Instant::now();
         self.learning.retain(|(_, since)| now.saturating_duration_since(*since) < learn::LEARNING);
-        let there = |(handle, _): &&(UdpHandle, Instant)| handle.peer == from.ip();
+        let there = |(handle, _): &&(UdpHandle, Instant)| handle.owner.peer == from.ip();
         let learning: Vec<_> = self.learning.iter().filter(there).collect();
         let left = |(address, at): &(SocketAddr, Instant)| {
             *address == from && now.saturating_duration_since(*at) < REMEMBERED
@@ -221,11 +221,11 @@ impl UdpSeat {
     pub(super) fn found_at(&mut self, address: SocketAddr) -> bool {
         let mut sessions = self.table.lock();
         let free = sessions.by_address.get(&address).is_none_or(|holder| holder.is_same(&self.handle));
-        if free && address.ip() == self.handle.peer {
+        if free && address.ip() == self.handle.owner.peer {
             sessions.by_address.insert(address, self.handle.clone());
             self.addresses.push(address);
         }
-        free && address.ip() == self.handle.peer
+        free && address.ip() == self.handle.owner.peer
     }
 
     /// The viewer is where it said: nothing more is to be learned.
