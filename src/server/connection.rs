@@ -19,6 +19,7 @@ use super::fanout::{self, Subscriber};
 use super::outbox::Outbox;
 use super::session::Next;
 use super::udp::UdpHandle;
+use crate::access::{Schemes, Visitor};
 use crate::config::SlowViewer;
 use crate::hub::Stream;
 use crate::rtsp::{self, Item, Response};
@@ -36,6 +37,8 @@ pub(super) struct Connection {
     pub(super) udp: Vec<UdpHandle>,
     /// The stream described last, and which generation of it.
     pub(super) described: Option<(Weak<Stream>, u32)>,
+    /// Who is there.
+    pub(super) visitor: Visitor,
     /// To be closed once everything is written.
     pub(super) closing: Option<Disconnect>,
     input: BytesMut,
@@ -64,6 +67,7 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Share
         sessions: Vec::new(),
         udp: Vec::new(),
         described: None,
+        visitor: Visitor::new(peer.ip(), Schemes { digest: true, basic: false }),
         closing: None,
         input: BytesMut::new(),
         incomplete: None,
