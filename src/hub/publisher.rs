@@ -253,6 +253,15 @@ impl Publisher {
         Ok(seen)
     }
 
+    /// The packets of a track that follow have nothing to do with those before: its encoder started anew, and the session
+    /// goes on.
+    pub fn epoch(&mut self, track: TrackId) {
+        if let Some(state) = self.tracks.get_mut(track.index()) {
+            state.timeline.start_epoch();
+            state.early_report = None;
+        }
+    }
+
     /// Takes what the camera says of its clock in a sender report: `ntp` is the camera's time of `timestamp`.
     pub fn sender_report(&mut self, track: TrackId, ntp: WallTime, timestamp: u32) {
         let Some(state) = self.tracks.get_mut(track.index()) else { return };
