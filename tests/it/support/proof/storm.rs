@@ -54,7 +54,8 @@ impl Footprint {
     /// Memory left out, which grows and shrinks as it likes.
     fn has_no_more_than(self, before: Self) -> bool {
         self.descriptors <= before.descriptors
-            && self.tasks[..2] <= before.tasks[..2]
+            && self.tasks[0] <= before.tasks[0]
+            && self.tasks[1] <= before.tasks[1]
             && self.tasks[2] <= before.tasks[2] + GOODBYES
     }
 }
