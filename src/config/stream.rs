@@ -10,6 +10,7 @@ use super::node::Node;
 use super::problems::Problems;
 use super::reach::{ClientChoice, Reach};
 use super::reader::{Key, Reader, Value};
+use super::viewing::{VIEWING_KEYS, Viewing};
 use crate::vocabulary::Secret;
 
 /// A stream as configured. Two equal values need no reconnect: that is how a reload leaves a stream alone.
@@ -53,6 +54,8 @@ pub struct Stream {
     pub retry_min: Duration,
     /// Longest pause between two attempts.
     pub retry_max: Duration,
+    /// How it is given to its viewers.
+    pub viewing: Viewing,
 }
 
 /// Where a stream comes from.
@@ -107,6 +110,7 @@ impl Stream {
             retry: Retry::Auto,
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
+            viewing: Viewing::default(),
         }
     }
 
@@ -275,8 +279,13 @@ pub(super) const FILE_KEYS: &[Key<Draft>] = &[
 ];
 
 impl Draft {
+    /// For the keys about viewers.
+    pub(super) fn viewing(&mut self) -> &mut Viewing {
+        &mut self.settings.viewing
+    }
+
     fn read(&mut self, value: &Value<'_>) {
-        value.read_section(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS], self);
+        value.read_section(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS, VIEWING_KEYS], self);
         let (min, max) = (self.settings.retry_min, self.settings.retry_max);
         // Only where one of the two stands: a stream does not repeat the mistake of the defaults.
         if let Some(key) = ["retry_min", "retry_max"].into_iter().find(|key| value.has(key))

@@ -19,6 +19,8 @@ use super::fanout::{self, Subscriber};
 use super::outbox::Outbox;
 use super::session::Next;
 use super::udp::UdpHandle;
+use crate::access::{Schemes, Visitor};
+use crate::config::SlowViewer;
 use crate::hub::Stream;
 use crate::rtsp::{self, Item, Response};
 use crate::vocabulary::Disconnect;
@@ -35,6 +37,8 @@ pub(super) struct Connection {
     pub(super) udp: Vec<UdpHandle>,
     /// The stream described last, and which generation of it.
     pub(super) described: Option<(Weak<Stream>, u32)>,
+    /// Who is there.
+    pub(super) visitor: Visitor,
     /// To be closed once everything is written.
     pub(super) closing: Option<Disconnect>,
     input: BytesMut,
@@ -52,6 +56,8 @@ pub(super) struct Connection {
 pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>, stop: CancellationToken) {
     // Not fatal: it costs latency only.
     let _ = socket.set_nodelay(true);
+    // What the viewer's network does not take waits here, where a key frame replaces it, and not in the kernel.
+    let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT);
     // Finds out who is gone while there is no media to write.
     let keep_alive = TcpKeepalive::new().with_time(shared.settings.session_timeout);
     let _ = SockRef::from(&socket).set_tcp_keepalive(&keep_alive);
@@ -63,6 +69,7 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Share
         sessions: Vec::new(),
         udp: Vec::new(),
         described: None,
+        visitor: Visitor::new(peer.ip(), Schemes { digest: true, basic: false }),
         closing: None,
         input: BytesMut::new(),
         incomplete: None,
@@ -239,10 +246,16 @@ impl Connection {
         // Who reads what we write lives: rtspsrc sends no keep-alive over TCP. UDP sessions have their own time-out; as
         // long as they live the connection stays, since rtspsrc reconnects when it closes.
         let engaged = !self.udp.is_empty() || self.sessions.iter().any(|here| here.session().is_playing());
+        let blocked = self.outbox.blocked_since();
+        let impatient = self.sessions.iter().filter_map(|here| {
+            let session = here.session();
+            let viewing = session.mount().stream().viewing();
+            (viewing.slow_viewer == SlowViewer::Disconnect).then_some(viewing.max_lag)
+        });
+        let max_lag = impatient.min();
         let deadlines = [
-            self.outbox
-                .blocked_since()
-                .map(|since| (since + settings.write_timeout, Disconnect::WriteTimeout)),
+            blocked.zip(max_lag).map(|(since, max_lag)| (since + max_lag, Disconnect::TooSlow)),
+            blocked.map(|since| (since + settings.write_timeout, Disconnect::WriteTimeout)),
             self.incomplete.map(|since| (since + settings.request_timeout, Disconnect::Protocol)),
             (!engaged).then(|| (self.last_heard + settings.session_timeout, Disconnect::Timeout)),
         ];
@@ -284,7 +297,7 @@ impl Connection {
             session.end(reason);
         }
         // To close with bytes unread is a reset, and with it the viewer may lose what it was told last.
-        if !self.finished && reason != Disconnect::WriteTimeout {
+        if !self.finished && !matches!(reason, Disconnect::WriteTimeout | Disconnect::TooSlow) {
             let _ = time::timeout_at(deadline, hang_up(socket)).await;
         }
     }
@@ -324,6 +337,10 @@ async fn next_media(sessions: &[Subscriber]) -> (usize, Next) {
         }
     }
 }
+
+/// Bytes that the kernel takes for a viewer beyond what is on its way: a quarter of a second at 4 Mbit/s. Without a bound
+/// the send buffer grows to 4 MiB, eight seconds.
+const MAX_UNSENT: u32 = 128 << 10;
 
 /// Bytes read at once.
 const READ: usize = 4096;

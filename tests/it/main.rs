@@ -2,12 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(unreachable_pub, reason = "`pub` in the support code says what tests may use")]
 
+mod access;
 mod conformance;
 mod continuity;
 mod direct;
 mod faults;
 mod file_server;
 mod floors;
+mod fuzzing;
+mod instant_start;
+mod machine;
 mod nat;
 mod on_demand;
 mod reconnect;

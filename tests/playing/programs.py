@@ -171,11 +171,14 @@ class Relay(Program):
 
     def __enter__(self):
         try:
-            self.wait_for(f"DESCRIBE {self.url}", lambda: answers(self.url) == 200, 30)
+            self.wait_for(f"DESCRIBE {self.url}", self.is_up, 30)
         except Failure as failure:
             self.__exit__(Failure, failure, None)
             raise
         return self
+
+    def is_up(self):
+        return answers(self.url) == 200
 
     def url_of(self, stream):
         return f"rtsp://127.0.0.1:{self.rtsp}/{stream}"

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use learn::{Port, Whereabouts};
 pub use ports::UdpPorts;
-pub(super) use table::{Command, UdpHandle, UdpSeat, UdpTable};
+pub(super) use table::{Command, Owner, UdpHandle, UdpSeat, UdpTable};
 
 use super::fanout::{Line, Subscriber};
 use super::player::Carrier;

@@ -37,9 +37,18 @@ struct Sessions {
 #[derive(Clone, Debug)]
 pub(in crate::server) struct UdpHandle {
     commands: mpsc::Sender<Command>,
-    peer: IpAddr,
+    owner: Owner,
     /// The connection it was made on has ended.
     orphaned: Arc<AtomicBool>,
+}
+
+/// Whose a UDP session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::server) struct Owner {
+    /// Its address.
+    pub(in crate::server) peer: IpAddr,
+    /// Who has logged in, if anybody.
+    pub(in crate::server) user: Option<String>,
 }
 
 /// What a UDP session is asked to do.
@@ -76,19 +85,19 @@ impl UdpTable {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The session of this id, if it belongs to this address: an id heard by another is no key (CVE-2026-41470).
-    pub(in crate::server) fn find(&self, id: &str, peer: IpAddr) -> Option<UdpHandle> {
-        self.lock().by_id.get(id).filter(|handle| handle.peer == peer).cloned()
+    /// The session of this id, if it is theirs: an id heard by another is no key (CVE-2026-41470).
+    pub(in crate::server) fn find(&self, id: &str, owner: &Owner) -> Option<UdpHandle> {
+        self.lock().by_id.get(id).filter(|handle| handle.owner == *owner).cloned()
     }
 
     /// Enters a session, to be taken out when the seat is dropped.
     pub(in crate::server) fn enter(
         self: &Arc<Self>,
         id: &str,
-        peer: IpAddr,
+        owner: Owner,
     ) -> (UdpSeat, mpsc::Receiver<Command>) {
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let handle = UdpHandle { commands, peer, orphaned: Arc::default() };
+        let handle = UdpHandle { commands, owner, orphaned: Arc::default() };
         self.lock().by_id.insert(id.to_owned(), handle.clone());
         (UdpSeat { table: Arc::clone(self), id: id.to_owned(), handle, addresses: Vec::new() }, inbox)
     }
@@ -114,7 +123,7 @@ impl Sessions {
     fn meant(&mut self, from: SocketAddr, datagram: &[u8]) -> Option<UdpHandle> {
         let now = Instant::now();
         self.learning.retain(|(_, since)| now.saturating_duration_since(*since) < learn::LEARNING);
-        let there = |(handle, _): &&(UdpHandle, Instant)| handle.peer == from.ip();
+        let there = |(handle, _): &&(UdpHandle, Instant)| handle.owner.peer == from.ip();
         let learning: Vec<_> = self.learning.iter().filter(there).collect();
         let left = |(address, at): &(SocketAddr, Instant)| {
             *address == from && now.saturating_duration_since(*at) < REMEMBERED
@@ -186,7 +195,7 @@ impl UdpSeat {
     /// get each other's packets. But where the other's connection has ended, its ports have been bound anew by this
     /// viewer, which only works when the other is gone: its session ends.
     pub(in crate::server) fn reserve(&mut self, client: PortPair) -> Option<Carrier> {
-        let [rtp, rtcp] = [client.rtp, client.rtcp].map(|port| SocketAddr::new(self.handle.peer, port));
+        let [rtp, rtcp] = [client.rtp, client.rtcp].map(|port| SocketAddr::new(self.handle.owner.peer, port));
         let mut sessions = self.table.lock();
         for address in [rtp, rtcp] {
             let holder = sessions.by_address.get(&address).filter(|holder| !holder.is_same(&self.handle));
@@ -212,11 +221,11 @@ impl UdpSeat {
     pub(super) fn found_at(&mut self, address: SocketAddr) -> bool {
         let mut sessions = self.table.lock();
         let free = sessions.by_address.get(&address).is_none_or(|holder| holder.is_same(&self.handle));
-        if free && address.ip() == self.handle.peer {
+        if free && address.ip() == self.handle.owner.peer {
             sessions.by_address.insert(address, self.handle.clone());
             self.addresses.push(address);
         }
-        free && address.ip() == self.handle.peer
+        free && address.ip() == self.handle.owner.peer
     }
 
     /// The viewer is where it said: nothing more is to be learned.
