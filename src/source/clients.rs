@@ -5,7 +5,7 @@
 //! is remembered for as long as the process runs, and said in words.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,7 +51,8 @@ pub(super) struct Clients {
     cameras: Vec<(String, Option<&'static str>)>,
     memory: Memory,
     /// Sources at which the direct client has had its try where the fault is the camera's or the user's in all likelihood.
-    tried: Rc<RefCell<HashSet<usize>>>,
+    /// The reason for it while the try is still to come.
+    tried: Rc<RefCell<HashMap<usize, Option<String>>>>,
     metrics: Arc<Metrics>,
 }
 
@@ -92,12 +93,23 @@ impl Client for Clients {
         if self.takes_direct(request.source) {
             return self.direct.open(request);
         }
+        let (memory, (camera, _)) = (self.memory.clone(), self.cameras[request.source].clone());
+        let due = self.tried.borrow_mut().get_mut(&request.source).and_then(Option::take);
+        if let Some(reason) = due {
+            let opening = self.direct.open(request);
+            return Box::pin(async move {
+                let opened = opening.await;
+                if opened.is_ok() {
+                    memory.remember(&camera, reason);
+                }
+                opened
+            });
+        }
         let retina = self.retina.open(request.clone());
         if self.choice == ClientChoice::Retina {
             return retina;
         }
-        let (direct, memory) = (Arc::clone(&self.direct), self.memory.clone());
-        let (camera, _) = self.cameras[request.source].clone();
+        let direct = Arc::clone(&self.direct);
         let metrics = Arc::clone(&self.metrics);
         let tried = Rc::clone(&self.tried);
         Box::pin(async move {
@@ -107,17 +119,15 @@ impl Client for Clients {
                     return Ok(Box::new(watched) as Box<dyn Session>);
                 }
                 Ok(Err(error)) if is_refusal(&error) => error.to_string(),
-                // A status may answer the form of a request, and a second 401 an expired nonce: other forms are tried
-                // once. Where that helps, it is remembered.
+                // A status may answer the form of a request, and a second 401 an expired nonce: the next attempt is the
+                // direct client's, once, and no attempt more than without it, which could lock the account. Where that
+                // helps, it is remembered.
                 Ok(Err(error))
-                    if matches!(error.class, FailureClass::Status | FailureClass::Unauthorized)
-                        && tried.borrow_mut().insert(request.source) =>
+                    if matches!(error.class, FailureClass::Status | FailureClass::Unauthorized) =>
                 {
-                    let opened = direct.open(request).await;
-                    if opened.is_ok() {
-                        memory.remember(&camera, error.to_string());
-                    }
-                    return opened;
+                    let mut tried = tried.borrow_mut();
+                    tried.entry(request.source).or_insert_with(|| Some(error.to_string()));
+                    return Err(error);
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
