@@ -30,7 +30,7 @@ use std::time::Duration;
 pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
-pub use stream::{Defaults, Retry, Source, Stream, UpstreamTransport};
+pub use stream::{Defaults, MAX_COALESCE, Retry, Source, Stream, UpstreamTransport};
 
 use node::Node;
 use reader::{Key, Reader, Value};

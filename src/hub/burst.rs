@@ -1,6 +1,6 @@
 //! Packets published together.
 //!
-//! A burst is what one read of the source delivered. It is the unit of everything behind the source: one slot of the
+//! A burst is what one read of the source delivered, or several reads of one frame (`coalesce`). It is the unit of everything behind the source: one slot of the
 //! ring, one wake-up of a worker, one write to each viewer's socket. The packets lie in one piece of memory, already framed for
 //! an interleaved connection, so that a viewer's write is that memory with 12 bytes of each packet changed.
 
@@ -19,6 +19,7 @@ pub struct Burst {
     received: Instant,
     packets: Box<[Packet]>,
     wire: Box<[u8]>,
+    only_track: Option<TrackId>,
 }
 
 /// One RTP packet of a burst.
@@ -66,6 +67,11 @@ impl Burst {
     /// The packets, in order of arrival.
     pub fn packets(&self) -> &[Packet] {
         &self.packets
+    }
+
+    /// The track, where all packets are of one and none begins an epoch: nothing needs to be decided packet by packet.
+    pub fn only_track(&self) -> Option<TrackId> {
+        self.only_track
     }
 
     /// All packets, each behind `$`, a channel to be filled in, and its length
@@ -145,6 +151,11 @@ impl BurstBuilder {
         });
     }
 
+    /// When the first packet arrived, if there is one.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.received
+    }
+
     /// Whether the burst has grown so large that it should not wait for more.
     pub fn is_full(&self) -> bool {
         self.wire.len() >= MAX_BYTES || self.packets.len() >= MAX_PACKETS
@@ -159,6 +170,7 @@ impl BurstBuilder {
             received,
             packets: self.packets.as_slice().into(),
             wire: self.wire.as_slice().into(),
+            only_track: only_track(&self.packets),
         };
         self.packets.clear();
         self.wire.clear();
@@ -167,6 +179,11 @@ impl BurstBuilder {
         }
         Some(burst)
     }
+}
+
+fn only_track(packets: &[Packet]) -> Option<TrackId> {
+    let track = packets.first()?.track;
+    packets.iter().all(|packet| packet.track == track && !packet.restarted).then_some(track)
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);

@@ -5,6 +5,7 @@
 //! reconnects are computed once here, for all viewers ([`crate::rtp::Timeline`]).
 
 mod burst;
+mod coalesce;
 mod publisher;
 mod status;
 mod stream;

@@ -1,5 +1,7 @@
 //! What one viewer gets of each burst, and under which numbers.
 
+mod steady;
+
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -81,6 +83,8 @@ pub(super) struct Plan {
     pub(super) lagged: u64,
     /// It holds the first key-frame packet of this viewer.
     pub(super) first_key: bool,
+    /// The burst all of whose packets are in `parts`, and how they lie there.
+    whole_of: Option<(u64, Layout)>,
 }
 
 /// One packet of a plan.
@@ -220,7 +224,13 @@ impl Player {
 
     /// Writes this viewer's numbers into `copy`, a copy of the burst, and says in `plan` which parts to send.
     pub(super) fn plan(&mut self, burst: &Burst, layout: Layout, copy: &mut [u8], plan: &mut Plan) {
-        plan.clear();
+        (plan.packets, plan.bytes, plan.first_key) = (0, 0, false);
+        (plan.skipped, plan.lagged) = (0, 0);
+        if self.plan_steadily(burst, layout, copy, plan) {
+            return;
+        }
+        plan.parts.clear();
+        plan.whole_of = None;
         for (index, packet) in burst.packets().iter().enumerate() {
             // Sound waits for the first picture, so that both start together; afterwards it waits for nothing.
             let held = self.opened.is_none() && self.waits_for_video();
@@ -378,14 +388,6 @@ impl ViewerTrack {
             self.delay(after);
         }
         self.rewriter.anchor(sequence, timestamp);
-    }
-}
-
-impl Plan {
-    fn clear(&mut self) {
-        self.parts.clear();
-        (self.packets, self.bytes, self.first_key) = (0, 0, false);
-        (self.skipped, self.lagged) = (0, 0);
     }
 }
 

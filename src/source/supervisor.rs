@@ -303,7 +303,7 @@ impl Supervisor {
                             return Poll::Ready(Err(Error::new(FailureClass::EndOfStream, message)));
                         }
                         Poll::Pending => {
-                            publisher.flush();
+                            publisher.settle(cx);
                             return check.as_mut().poll(cx).map(Ok);
                         }
                     }

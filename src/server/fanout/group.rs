@@ -227,9 +227,7 @@ impl Group {
     fn lag(&self) {
         self.backlog.borrow_mut().lag();
         for member in self.members.borrow().iter().flatten() {
-            if let Some(playing) = member.session.borrow_mut().playing() {
-                playing.player.skip();
-            }
+            member.lag();
         }
     }
 }
@@ -247,8 +245,8 @@ impl Member {
         }
         let mut session = self.session.borrow_mut();
         let Some(playing) = session.playing() else { return now };
-        if playing.player.is_outdated(burst) {
-            self.end(Disconnect::StreamChanged);
+        if let Err(reason) = playing.admit(burst) {
+            self.end(reason);
             return now;
         }
         match send::send(playing, stream, &self.line, burst, now, Some(tally)) {
@@ -272,6 +270,12 @@ impl Member {
     fn fall_behind(&self) {
         self.behind.set(true);
         self.wake();
+    }
+
+    /// The viewer missed bursts: its own task is told so.
+    fn lag(&self) {
+        self.last.set(0);
+        self.fall_behind();
     }
 
     fn end(&self, reason: Disconnect) {

@@ -106,14 +106,21 @@ impl Playing {
     /// It is the end of the session, for this reason.
     pub(super) fn accept(&mut self, delivery: Delivery) -> Result<Option<Arc<Burst>>, Disconnect> {
         match delivery {
-            Delivery::Burst(burst) if self.player.is_outdated(&burst) => Err(Disconnect::StreamChanged),
-            Delivery::Burst(burst) => Ok(Some(burst)),
+            Delivery::Burst(burst) => self.admit(&burst).map(|()| Some(burst)),
             Delivery::Lagged => {
                 self.player.skip();
                 Ok(None)
             }
             Delivery::Closed => Err(Disconnect::EndOfStream),
         }
+    }
+
+    /// Whether a burst is for this viewer at all.
+    ///
+    /// # Errors
+    /// It is the end of the session, for this reason.
+    pub(super) fn admit(&mut self, burst: &Burst) -> Result<(), Disconnect> {
+        if self.player.is_outdated(burst) { Err(Disconnect::StreamChanged) } else { Ok(()) }
     }
 
     /// Counts what was sent of a burst.
