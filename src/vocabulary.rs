@@ -128,6 +128,8 @@ labels! {
         Kicked => "kicked",
         /// The stream was removed, or its tracks changed and have to be described again.
         StreamChanged => "stream_changed",
+        /// The source stayed away for longer than `outage_grace`.
+        Outage => "outage",
         /// The end of a file.
         EndOfStream => "end_of_stream",
         /// What it sent is not RTSP.

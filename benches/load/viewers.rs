@@ -156,6 +156,8 @@ pub(crate) struct Viewer {
     pub(crate) media: Option<UdpSocket>,
     /// When it said PLAY.
     pub(crate) asked: Instant,
+    /// The id of its session.
+    pub(crate) session: String,
 }
 
 /// Connects a viewer and lets it play.
@@ -220,7 +222,8 @@ pub(crate) async fn connect(address: SocketAddr, stream: &str, udp: bool) -> Vie
         media.set_nonblocking(true).unwrap();
         UdpSocket::from_std(media).unwrap()
     });
-    Viewer { control: socket, media, asked }
+    let session = session.trim_start_matches("Session: ").trim().to_owned();
+    Viewer { control: socket, media, asked, session }
 }
 
 async fn watch_tcp(socket: TcpStream, tally: &RefCell<Tally>, sampled: bool) {

@@ -13,6 +13,8 @@ pub(super) struct Watch {
     gate: Gate,
     sets: ParameterSets,
     changed: bool,
+    /// The last packet had a sequence's parameter sets in front.
+    opens: bool,
 }
 
 /// What is known of a packet after its NAL units were looked at.
@@ -25,11 +27,15 @@ struct Seen {
 
 impl Watch {
     pub(super) fn new(sets: ParameterSets) -> Self {
-        Self { gate: Gate::default(), sets, changed: false }
+        Self { gate: Gate::default(), sets, changed: false, opens: false }
     }
 
     pub(super) fn parameter_sets(&self) -> &ParameterSets {
         &self.sets
+    }
+
+    pub(super) fn opens(&self) -> bool {
+        self.opens
     }
 
     pub(super) fn take_changed(&mut self) -> bool {
@@ -53,6 +59,7 @@ impl Watch {
                 _ => {}
             }
         }
+        self.opens = seen.contents.opener == Some(Opener::Sequence);
         let droppable = seen.contents.picture.is_some() && !seen.referenced;
         (self.gate.pass(&seen.contents, timestamp), droppable)
     }

@@ -18,6 +18,8 @@ pub(super) struct Watch {
     numbered: bool,
     /// The highest temporal layer so far: no picture of it is referred to by a higher one.
     top_layer: u8,
+    /// The last packet had a sequence's parameter sets in front.
+    opens: bool,
 }
 
 /// What is known of a packet after its NAL units were looked at.
@@ -32,11 +34,16 @@ impl Watch {
     pub(super) fn new(sets: ParameterSets, fmtp: &str) -> Self {
         let don_diff = parameter(fmtp, "sprop-max-don-diff").and_then(|value| value.parse::<u32>().ok());
         let numbered = don_diff.is_some_and(|diff| diff > 0);
-        Self { gate: Gate::default(), sets, changed: false, numbered, top_layer: 0 }
+        Self { gate: Gate::default(), sets, changed: false, numbered, top_layer: 0, opens: false }
     }
 
     pub(super) fn parameter_sets(&self) -> &ParameterSets {
         &self.sets
+    }
+
+    /// Also where payloads have decoding order numbers, which nobody can give to a packet put in between.
+    pub(super) fn opens(&self) -> bool {
+        self.opens || self.numbered
     }
 
     pub(super) fn take_changed(&mut self) -> bool {
@@ -58,6 +65,7 @@ impl Watch {
                 _ => {}
             }
         }
+        self.opens = seen.contents.opener == Some(Opener::Sequence);
         let droppable = seen.contents.picture.is_some() && !seen.referenced;
         (self.gate.pass(&seen.contents, timestamp), droppable)
     }

@@ -174,6 +174,15 @@ impl AccessPoints {
         (!sets.is_empty()).then_some(sets)
     }
 
+    /// Whether the packet inspected last brings the parameter sets of a sequence, or none can be put in front of it.
+    pub fn opens_with_parameter_sets(&self) -> bool {
+        match &self.syntax {
+            Syntax::H264(watch) => watch.opens(),
+            Syntax::H265(watch) => watch.opens(),
+            Syntax::Av1(_) | Syntax::Vp8 | Syntax::Vp9 | Syntax::Jpeg | Syntax::EveryFrame => true,
+        }
+    }
+
     /// Whether packets brought a parameter set that was not known yet, since the last time this was asked.
     pub fn parameter_sets_changed(&mut self) -> bool {
         match &mut self.syntax {

@@ -26,6 +26,8 @@ pub struct Stream {
     pub connect_timeout: Duration,
     /// How long a playing source may send no packet before it counts as failed.
     pub read_timeout: Duration,
+    /// How long viewers are kept while the camera is away.
+    pub outage_grace: Duration,
     /// How pauses between attempts grow.
     pub retry: Retry,
     /// Shortest pause before a new attempt after a failure.
@@ -117,6 +119,7 @@ impl Stream {
             transport: UpstreamTransport::Tcp,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(10),
+            outage_grace: Duration::from_secs(60),
             retry: Retry::Auto,
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
@@ -232,6 +235,10 @@ pub(super) const CAMERA_KEYS: &[Key<Draft>] = &[
         read: |d, v| v.read(&mut d.settings.connect_timeout, |v| v.duration(TIMEOUT)),
     },
     Key { name: "read_timeout", read: |d, v| v.read(&mut d.settings.read_timeout, |v| v.duration(TIMEOUT)) },
+    Key {
+        name: "outage_grace",
+        read: |d, v| v.read(&mut d.settings.outage_grace, |v| v.duration(Duration::ZERO)),
+    },
     Key { name: "retry", read: |d, v| v.read(&mut d.settings.retry, |v| v.word(&Retry::WORDS)) },
     Key { name: "retry_min", read: |d, v| v.read(&mut d.settings.retry_min, |v| v.duration(RETRY)) },
     Key { name: "retry_max", read: |d, v| v.read(&mut d.settings.retry_max, |v| v.duration(RETRY)) },

@@ -156,6 +156,14 @@ impl BurstBuilder {
         self.received
     }
 
+    /// Gives the packet pushed last this payload type.
+    pub fn relabel(&mut self, payload_type: u8) {
+        let Some(packet) = self.packets.last() else { return };
+        if let Some(second) = self.wire.get_mut(packet.start as usize + Packet::FRAMING + 1) {
+            *second = *second & 0x80 | payload_type & 0x7f;
+        }
+    }
+
     /// Whether the burst has grown so large that it should not wait for more.
     pub fn is_full(&self) -> bool {
         self.wire.len() >= MAX_BYTES || self.packets.len() >= MAX_PACKETS

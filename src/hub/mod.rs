@@ -5,19 +5,24 @@
 //! reconnects are computed once here, for all viewers ([`crate::rtp::Timeline`]).
 
 mod burst;
+mod care;
 mod coalesce;
 mod publisher;
+mod record;
 mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod track;
 mod viewer;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use burst::{Burst, BurstBuilder, Packet};
+pub use care::Care;
 pub use publisher::Publisher;
+pub use record::{Outage, OutageTotal, Record, Trouble};
 pub use status::{BitRate, Described, Failure, Status, TrackStats};
 pub use stream::{Delivery, Demand, RING, Stream, Subscription};
 pub use viewer::{Seat, Tally, Viewer};

@@ -12,12 +12,12 @@ use super::burst::BurstBuilder;
 use super::coalesce::Coalescing;
 use super::status::{Failure, TrackStats};
 use super::stream::Stream;
-use crate::codec::{AccessPoints, Codec, PacketKind};
+use super::track::TrackState;
+use crate::codec::{Codec, PacketKind};
 use crate::config::MAX_COALESCE;
-use crate::metrics::TrackMetrics;
-use crate::rtp::{Header, HeaderError, Jitter, StreamClock, Timeline, WallTime};
-use crate::sdp::{Description, Track};
-use crate::vocabulary::{Disconnect, FailureClass, Phase, TrackId, Transport};
+use crate::rtp::{Header, HeaderError, StreamClock, WallTime};
+use crate::sdp::Description;
+use crate::vocabulary::{FailureClass, Phase, TrackId, Transport};
 
 /// Publishes what a source delivers: numbers it once for all viewers, marks where a viewer may start, and gathers
 /// bursts for the ring. Not `Clone`: a stream has exactly one writer.
@@ -34,48 +34,6 @@ pub struct Publisher {
     patience: Option<Pin<Box<Sleep>>>,
     /// The packets gathered hold the end of a picture: nothing in them is worth waiting for.
     picture_ended: bool,
-}
-
-#[derive(Debug)]
-struct TrackState {
-    track: Track,
-    timeline: Timeline,
-    access_points: AccessPoints,
-    jitter: Jitter,
-    metrics: Arc<TrackMetrics>,
-    last_key: Option<Duration>,
-    keyless: Keyless,
-    /// A sender report that came before the packets it is about: the camera's time, and the timestamp of that time.
-    early_report: Option<(WallTime, u32)>,
-    is_video: bool,
-    /// The last packet was the last one of its frame.
-    marked: bool,
-    /// Its last frame ended with a marker, so the present one will.
-    marks: bool,
-    /// What the current burst adds to the statistics.
-    gathered: Gathered,
-}
-
-/// Whether a track whose codec has key frames does without: some encoders refresh the picture bit by bit instead.
-#[derive(Debug, Default)]
-struct Keyless {
-    /// When the first packet of the epoch arrived.
-    since: Option<Duration>,
-    /// The epoch has had an access point.
-    refuted: bool,
-}
-
-#[derive(Debug, Default)]
-struct Gathered {
-    packets: u64,
-    bytes: u64,
-    /// Of the last packet.
-    arrival: Duration,
-    lost: u64,
-    reordered: u64,
-    frames: u64,
-    key: bool,
-    last_frame: Option<(Duration, u64)>,
 }
 
 impl Publisher {
@@ -114,45 +72,59 @@ impl Publisher {
         self.enter(Phase::Connecting);
     }
 
-    /// The source was described: an epoch of these tracks begins. Where they differ from those before, viewers are
-    /// disconnected so that they describe again.
-    pub fn begin(&mut self, description: Description) {
+    /// The source was described: an epoch of these tracks begins. A track that changed so that a running decoder could not
+    /// go on ([`Track::is_same`](crate::sdp::Track::is_same)) begins anew under the next generation, and viewers who play
+    /// it have to describe again; those of the others go on.
+    pub fn begin(&mut self, mut description: Description) {
         if self.stream.is_closed() {
             return;
         }
         self.flush();
-        let known = self.stream.status.borrow().described.clone();
-        if known.is_some_and(|known| known.description.same_tracks(&description)) {
-            for (state, track) in self.tracks.iter_mut().zip(&description.tracks) {
-                state.timeline.start_epoch();
-                state.jitter.restart();
-                state.access_points = AccessPoints::new(track.codec, track.fmtp.as_deref());
-                state.keyless = Keyless::default();
-                state.early_report = None;
-                state.track = track.clone();
-            }
-            self.stream.clock().start_epoch();
+        let kept: Vec<bool> = description
+            .tracks
+            .iter()
+            .enumerate()
+            .map(|(index, track)| self.tracks.get(index).is_some_and(|state| state.track.is_same(track)))
+            .collect();
+        if self.generation == 0 || kept.len() != self.tracks.len() || kept.contains(&false) {
+            self.change(&description, &kept);
         } else {
-            self.generation += 1;
-            self.builder = BurstBuilder::default();
-            for state in &self.tracks {
-                state.metrics.fps.set(0.0); // there may be no such track any more
-            }
-            self.tracks =
-                description.tracks.iter().map(|track| TrackState::new(track, &self.stream)).collect();
-            let rates = description.tracks.iter().map(|track| track.clock_rate);
-            *self.stream.clock() = StreamClock::new(self.stream.wall(Duration::ZERO), rates);
-            *self.stream.stats.lock().unwrap_or_else(PoisonError::into_inner) =
-                vec![TrackStats::default(); self.tracks.len()];
-            self.stream.disconnect_viewers(Disconnect::StreamChanged);
+            self.stream.clock().start_epoch();
         }
-        let mut description = description;
-        for (state, track) in self.tracks.iter().zip(&mut description.tracks) {
+        for (state, track) in self.tracks.iter_mut().zip(&mut description.tracks) {
+            state.begin(track);
             if let Some(sets) = state.access_points.parameter_sets() {
                 track.set_parameter_sets(sets);
             }
         }
         self.describe(description);
+    }
+
+    /// Goes over to other tracks, of which those that are `kept` go on with their numbers.
+    fn change(&mut self, description: &Description, kept: &[bool]) {
+        self.generation += 1;
+        for state in &self.tracks {
+            state.metrics.fps.set(0.0); // there may be no such track any more
+        }
+        let mut before = std::mem::take(&mut self.tracks).into_iter();
+        for (track, kept) in description.tracks.iter().zip(kept) {
+            let state = before.next().filter(|_| *kept);
+            self.tracks.push(state.unwrap_or_else(|| TrackState::new(track, self.generation, &self.stream)));
+        }
+        let rates = description.tracks.iter().map(|track| track.clock_rate);
+        let mut clock = self.stream.clock();
+        if kept.contains(&true) {
+            clock.change_tracks(rates.zip(kept.iter().copied()));
+            clock.start_epoch();
+        } else {
+            *clock = StreamClock::new(self.stream.wall(Duration::ZERO), rates);
+        }
+        drop(clock);
+        let mut stats = self.stream.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        stats.resize_with(kept.len(), TrackStats::default);
+        for (stats, _) in stats.iter_mut().zip(kept).filter(|(_, kept)| !**kept) {
+            *stats = TrackStats::default();
+        }
     }
 
     /// Packets come, over this transport if it is a camera: the source is live.
@@ -190,14 +162,29 @@ impl Publisher {
         metrics.failure(class);
         metrics.phase(Phase::Retrying);
         metrics.retry_delay.set(delay.as_secs_f64());
-        self.stream.outage_begins(self.last_packet.take().unwrap_or_else(Instant::now));
+        let now = Instant::now();
+        let since = self.stream.outage_begins(self.last_packet.take().unwrap_or(now));
+        self.stream.record_with(|record| {
+            record.failed(class, &message, now);
+            record.outage_begins(since, class, &message);
+        });
         self.stream.status.send_modify(|status| {
             status.enter(Phase::Retrying);
             status.attempt += 1;
-            status.next_try = Some(Instant::now() + delay);
+            status.next_try = Some(now + delay);
             status.last_failure = Some(Failure { class, message, at: SystemTime::now() });
             status.decision = Some(why);
             metrics.retry_attempt.set(i64::from(status.attempt));
+        });
+    }
+
+    /// Says by which rule attempts are made, and what was learned about the source, a sentence each; until said anew.
+    pub fn explain(&mut self, strategy: &str, learned: Vec<String>) {
+        self.stream.record_with(|record| {
+            if record.strategy != strategy {
+                strategy.clone_into(&mut record.strategy);
+            }
+            record.learned = learned;
         });
     }
 
@@ -219,16 +206,18 @@ impl Publisher {
         gathered.packets += 1;
         gathered.bytes += packet.len() as u64;
         gathered.arrival = arrival;
-        let Some(place) = state.timeline.place(header.ssrc, header.sequence, header.timestamp, arrival)
+        let Some(mut place) = state.timeline.place(header.ssrc, header.sequence, header.timestamp, arrival)
         else {
             return Ok(PacketKind::default()); // a repetition
         };
         gathered.lost += place.lost;
         gathered.reordered += u64::from(place.reordered);
         if place.restarted {
-            state.jitter.restart();
+            state.restarted();
         }
-        let mut kind = if header.payload_type == state.track.payload_type && !place.reordered {
+        let gathered = &mut state.gathered;
+        let is_ours = header.payload_type == state.payload_type;
+        let mut kind = if is_ours && !place.reordered {
             state.access_points.inspect(&packet[header.payload.clone()], header.timestamp)
         } else {
             PacketKind::default()
@@ -247,11 +236,18 @@ impl Publisher {
         state.marked = header.marker;
         self.picture_ended |= header.marker && state.is_video;
         kind.key |= state.track.codec.has_key_frames() && state.keyless.may_start(kind, arrival);
+        let seen = kind;
+        if kind.key {
+            (place, kind) = state.recap(track, place, kind, &header, received, &mut self.builder);
+        }
         self.builder.push(track, packet, &header, place, kind, received);
+        if is_ours && state.payload_type != state.track.payload_type {
+            self.builder.relabel(state.track.payload_type);
+        }
         if self.builder.is_full() {
             self.flush();
         }
-        Ok(kind)
+        Ok(seen)
     }
 
     /// Takes what the camera says of its clock in a sender report: `ntp` is the camera's time of `timestamp`.
@@ -368,7 +364,10 @@ impl Publisher {
             }
             _ => true,
         });
-        self.stream.status.send_modify(|status| status.describe(description, self.generation, complete));
+        let since = self.tracks.iter().map(|state| state.generation).collect();
+        self.stream
+            .status
+            .send_modify(|status| status.describe(description, self.generation, since, complete));
     }
 
     fn enter(&self, phase: Phase) {
@@ -379,36 +378,3 @@ impl Publisher {
         self.stream.status.send_modify(|status| status.enter(phase));
     }
 }
-
-impl TrackState {
-    fn new(track: &Track, stream: &Stream) -> Self {
-        Self {
-            track: track.clone(),
-            timeline: Timeline::new(track.clock_rate),
-            access_points: AccessPoints::new(track.codec, track.fmtp.as_deref()),
-            jitter: Jitter::default(),
-            metrics: stream.metrics.track(track.id),
-            last_key: None,
-            keyless: Keyless::default(),
-            early_report: None,
-            is_video: track.kind == "video",
-            marked: false,
-            marks: false,
-            gathered: Gathered::default(),
-        }
-    }
-}
-
-impl Keyless {
-    /// Whether a viewer may start with this packet although it begins no key frame, so that it does not wait for ever:
-    /// any frame will do once the epoch has had no access point for [`KEY_PATIENCE`].
-    fn may_start(&mut self, kind: PacketKind, arrival: Duration) -> bool {
-        self.refuted |= kind.key;
-        let since = *self.since.get_or_insert(arrival);
-        !self.refuted && kind.frame_start && arrival.saturating_sub(since) >= KEY_PATIENCE
-    }
-}
-
-/// Longer than cameras usually go from one key frame to the next. One with more between them shows a damaged picture to
-/// who comes in the first interval, rather than none.
-const KEY_PATIENCE: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::rtp::FrameRate;
 use crate::sdp::Description;
-use crate::vocabulary::{FailureClass, Phase, Transport};
+use crate::vocabulary::{FailureClass, Phase, TrackId, Transport};
 
 /// The state of a source.
 #[derive(Clone, Debug)]
@@ -35,8 +35,10 @@ pub struct Status {
 pub struct Described {
     /// The tracks.
     pub description: Arc<Description>,
-    /// A viewer of an earlier generation has to describe again: its tracks are gone.
+    /// Counts the times that tracks came, went or changed.
     pub generation: u32,
+    /// By track, the generation that brought it in its present form.
+    pub since: Arc<[u32]>,
     /// Grows with every change, also from one run of the relay to the next (RFC 8866 section 5.2).
     pub version: u64,
     /// No parameter set is missing.
@@ -85,10 +87,17 @@ impl Status {
     }
 
     /// Takes a new description.
-    pub(super) fn describe(&mut self, description: Description, generation: u32, complete: bool) {
+    pub(super) fn describe(
+        &mut self,
+        description: Description,
+        generation: u32,
+        since: Arc<[u32]>,
+        complete: bool,
+    ) {
         let before = self.described.as_ref().map_or(0, |described| described.version);
         self.described = Some(Described {
             version: unix_seconds().max(before + 1),
+            since,
             ..Described::new(description, generation, complete)
         });
     }
@@ -102,7 +111,13 @@ impl Status {
 impl Described {
     /// Tracks described just now.
     pub fn new(description: Description, generation: u32, complete: bool) -> Self {
-        Self { description: Arc::new(description), generation, version: unix_seconds(), complete }
+        let since = description.tracks.iter().map(|_| generation).collect();
+        Self { description: Arc::new(description), generation, since, version: unix_seconds(), complete }
+    }
+
+    /// Whether a track that was described under `generation` is still the same.
+    pub fn still_has(&self, track: TrackId, generation: u32) -> bool {
+        self.since.get(track.index()).is_some_and(|since| *since <= generation)
     }
 }
 

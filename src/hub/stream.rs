@@ -8,6 +8,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::burst::Burst;
 use super::publisher::Publisher;
+use super::record::Record;
 use super::status::{Described, Status, TrackStats};
 use super::viewer::{Seat, Viewer, Viewers};
 use crate::metrics::StreamMetrics;
@@ -31,8 +32,18 @@ pub struct Stream {
     clock: Mutex<StreamClock>,
     /// Locked once a burst by the publisher, and by whoever looks.
     pub(super) stats: Mutex<Vec<TrackStats>>,
-    /// Up to when the outage in progress is counted, while there is one.
-    outage: Mutex<Option<Instant>>,
+    /// The outage in progress, if there is one.
+    outage: Mutex<Option<Away>>,
+    /// Locked when something goes wrong or right with the source, and by whoever looks.
+    record: Mutex<Record>,
+}
+
+/// An outage in progress.
+#[derive(Clone, Copy, Debug)]
+struct Away {
+    since: Instant,
+    /// Up to when it is counted.
+    counted: Instant,
 }
 
 impl Stream {
@@ -53,6 +64,7 @@ impl Stream {
             clock: Mutex::new(StreamClock::new(WallTime(0), [])),
             stats: Mutex::default(),
             outage: Mutex::default(),
+            record: Mutex::default(),
         });
         let publisher = Publisher::new(Arc::clone(&stream));
         (stream, publisher)
@@ -89,7 +101,8 @@ impl Stream {
                     (Some(described), Some(live)) if live.elapsed() >= PARAMETER_PATIENCE => {
                         return Some(described.clone());
                     }
-                    (Some(described), None) if status.phase == Phase::Retrying && status.sessions > 0 => {
+                    // Between two attempts, and during one that follows a failed one.
+                    (Some(described), None) if status.attempt > 0 && status.sessions > 0 => {
                         return Some(described.clone());
                     }
                     (_, live) => live.map(|live| PARAMETER_PATIENCE.saturating_sub(live.elapsed())),
@@ -177,21 +190,37 @@ impl Stream {
     /// ends, and has to show all the same.
     pub fn count_outage(&self, now: Instant) {
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counted) = outage.as_mut() {
-            self.metrics.outage(now.saturating_duration_since(*counted));
-            *counted = now.max(*counted);
+        if let Some(away) = outage.as_mut() {
+            self.metrics.outage(now.saturating_duration_since(away.counted));
+            away.counted = now.max(away.counted);
         }
     }
 
-    /// The source has been away since `since`, unless that is known already.
-    pub(super) fn outage_begins(&self, since: Instant) {
-        self.outage.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(since);
+    /// Since when the source has been away, if it is.
+    pub fn away_since(&self) -> Option<Instant> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner).map(|away| away.since)
+    }
+
+    /// The source has been away since `since`, unless that is known already. Returns since when it is.
+    pub(super) fn outage_begins(&self, since: Instant) -> Instant {
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        outage.get_or_insert(Away { since, counted: since }).since
     }
 
     /// The source is back, or nobody wants it any more.
     pub(super) fn outage_ends(&self, now: Instant) {
         self.count_outage(now);
         *self.outage.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.record_with(|record| record.outage_ends(now));
+    }
+
+    /// What is remembered of the source's troubles.
+    pub fn record(&self) -> Record {
+        self.record_with(|record| record.clone())
+    }
+
+    pub(super) fn record_with<T>(&self, look: impl FnOnce(&mut Record) -> T) -> T {
+        look(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The moment `now` on a track's timeline and on the viewers' wall clock, for a sender report.

@@ -24,6 +24,8 @@ pub struct Viewer {
     pub user_agent: Option<String>,
     /// When its session began.
     pub since: Instant,
+    /// Since when packets are to flow; `None` while it pauses. Locked at PLAY and PAUSE, and when somebody asks.
+    playing: Mutex<Option<Instant>>,
     kicked: CancellationToken,
     kick_reason: OnceLock<Disconnect>,
     packets: AtomicU64,
@@ -43,6 +45,11 @@ impl Viewer {
     pub async fn kicked(&self) -> Disconnect {
         self.kicked.cancelled().await;
         self.kick_reason.get().copied().unwrap_or(Disconnect::Kicked)
+    }
+
+    /// Since when packets are to flow to it; `None` while it pauses.
+    pub fn playing_since(&self) -> Option<Instant> {
+        *self.playing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// RTP packets handed to the kernel for it.
@@ -136,6 +143,7 @@ impl Viewers {
             transport,
             user_agent,
             since: Instant::now(),
+            playing: Mutex::default(),
             kicked: CancellationToken::new(),
             kick_reason: OnceLock::new(),
             packets: AtomicU64::new(0),
@@ -166,6 +174,16 @@ impl Seat {
     /// The viewer who sits here.
     pub fn viewer(&self) -> &Arc<Viewer> {
         &self.viewer
+    }
+
+    /// Packets are to flow from now on.
+    pub fn plays(&self) {
+        *self.viewer.playing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// No packets are to flow for the time being.
+    pub fn pauses(&self) {
+        *self.viewer.playing.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Counts what one write handed to the kernel, `latency` after its oldest packet arrived.

@@ -24,6 +24,8 @@ pub struct StreamClock {
     bias: i64,
     /// A viewer has seen a report.
     handed_out: bool,
+    /// The camera has not said yet what its clock is in this epoch, which is not the first one.
+    anew: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -38,11 +40,17 @@ struct TrackClock {
 impl StreamClock {
     /// A clock for tracks with the given clock rates; `origin` is the wall-clock time of duration zero.
     pub fn new(origin: WallTime, rates: impl IntoIterator<Item = u32>) -> Self {
-        let tracks = rates
-            .into_iter()
-            .map(|rate| TrackClock { rate: rate.max(1), arrival_of_zero: None, camera_of_zero: None })
-            .collect();
-        Self { origin, tracks, shift: 0, bias: 0, handed_out: false }
+        let tracks = rates.into_iter().map(TrackClock::new).collect();
+        Self { origin, tracks, shift: 0, bias: 0, handed_out: false, anew: false }
+    }
+
+    /// The tracks are now these, a clock rate each, and whether it is a track that goes on: what is known of it stays.
+    pub fn change_tracks(&mut self, tracks: impl IntoIterator<Item = (u32, bool)>) {
+        let mut before = std::mem::take(&mut self.tracks).into_iter();
+        for (rate, goes_on) in tracks {
+            let known = before.next().filter(|_| goes_on);
+            self.tracks.push(known.unwrap_or_else(|| TrackClock::new(rate)));
+        }
     }
 
     /// What the camera reported belongs to an earlier epoch.
@@ -50,6 +58,7 @@ impl StreamClock {
         for track in &mut self.tracks {
             track.camera_of_zero = None;
         }
+        self.anew = true;
     }
 
     /// A frame with this timestamp arrived.
@@ -74,8 +83,10 @@ impl StreamClock {
         let expected = arrival + i128::from(self.bias);
         let reported = i128::from(camera.0);
         let difference = expected - (reported + i128::from(self.shift));
+        let anew = std::mem::take(&mut self.anew);
         if self.handed_out {
-            if difference.abs() > STEP {
+            // In a new epoch also a small difference: the camera may have restarted, or be another one.
+            if anew || difference.abs() > STEP {
                 self.shift = clamp(expected - reported);
             }
         } else {
@@ -114,6 +125,10 @@ impl StreamClock {
 }
 
 impl TrackClock {
+    fn new(rate: u32) -> Self {
+        Self { rate: rate.max(1), arrival_of_zero: None, camera_of_zero: None }
+    }
+
     /// Nanoseconds from timestamp 0 to `timestamp`.
     fn media_time(&self, timestamp: u64) -> i128 {
         i128::from(timestamp) * 1_000_000_000 / i128::from(self.rate)
@@ -161,6 +176,35 @@ mod tests {
         let (timestamp, wall) = clock.report(VIDEO, Duration::from_secs(2)).unwrap();
         assert_eq!(timestamp, 1_000_000 + 180_000);
         assert!(same(wall, ORIGIN.after(Duration::from_secs(2))));
+    }
+
+    #[test]
+    fn a_camera_that_comes_back_with_another_time_moves_nobody() {
+        for step in [-900_000_000, -400_000_000, 3_000_000, 700_000_000, 3_600_000_000_000] {
+            let mut clock = clock();
+            clock.sender_report(VIDEO, 1_000_000, ORIGIN);
+            let (_, before) = clock.report(VIDEO, Duration::from_secs(1)).unwrap();
+            clock.start_epoch();
+            // Two seconds later, and the camera's clock went `step` further.
+            clock.arrived(VIDEO, 1_000_000 + 180_000, Duration::from_secs(2));
+            let (_, unsaid) = clock.report(VIDEO, Duration::from_secs(2)).unwrap();
+            clock.sender_report(VIDEO, 1_000_000 + 180_000, WallTime(ORIGIN.0 + 2_000_000_000 + step));
+            let (_, said) = clock.report(VIDEO, Duration::from_secs(2)).unwrap();
+            for now in [unsaid, said] {
+                assert!((now.since(before) - 1_000_000_000).abs() < 20_000, "{step}: {}", now.since(before));
+            }
+        }
+    }
+
+    #[test]
+    fn a_track_that_goes_on_keeps_its_time_when_others_change() {
+        let mut clock = clock();
+        let before = clock.report(VIDEO, Duration::from_secs(1)).unwrap();
+        clock.change_tracks([(90_000, true), (48_000, false), (90_000, false)]);
+        assert_eq!(clock.report(VIDEO, Duration::from_secs(1)), Some(before));
+        assert_eq!(clock.report(AUDIO, Duration::from_secs(1)), None, "its time begins with its first frame");
+        clock.change_tracks([(90_000, true)]);
+        assert_eq!(clock.report(AUDIO, Duration::from_secs(1)), None);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub struct Timeline {
     clock_rate: u32,
     /// `None` until the first packet of all.
     newest: Option<Newest>,
+    /// Where packets of our own were put in last: the number behind them, and how many.
+    inserted: (u64, u64),
     /// The next packet begins an epoch.
     restart: bool,
 }
@@ -44,7 +46,7 @@ pub struct Place {
 impl Timeline {
     /// A timeline for a track whose clock ticks `clock_rate` times a second (0 is taken for 1).
     pub fn new(clock_rate: u32) -> Self {
-        Self { clock_rate: clock_rate.max(1), newest: None, restart: true }
+        Self { clock_rate: clock_rate.max(1), newest: None, inserted: (0, 0), restart: true }
     }
 
     /// Ticks of the track's clock in a second.
@@ -97,8 +99,13 @@ impl Timeline {
         if step == 0 {
             return None;
         }
+        let mut sequence_here = newest.sequence.wrapping_add_signed(step);
+        // A packet from before those put in comes late: it keeps its place.
+        if sequence_here < self.inserted.0 {
+            sequence_here = sequence_here.wrapping_sub(self.inserted.1);
+        }
         let place = Place {
-            sequence: newest.sequence.wrapping_add_signed(step),
+            sequence: sequence_here,
             timestamp: newest.timestamp.wrapping_add_signed(ticks),
             lost: step.max(1).unsigned_abs() - 1,
             reordered: step < 0,
@@ -112,6 +119,15 @@ impl Timeline {
             newest.arrival = arrival;
         }
         Some(place)
+    }
+
+    /// Makes room for `count` packets right in front of the one placed last: they have its sequence number and the
+    /// following ones, and it comes behind them.
+    pub fn insert(&mut self, count: u64) {
+        if let Some(newest) = &mut self.newest {
+            newest.sequence += count;
+            self.inserted = (newest.sequence, count);
+        }
     }
 
     /// The place on the timeline of a camera timestamp near the newest packet, for sender reports.
@@ -183,6 +199,21 @@ mod tests {
         assert_eq!(after.sequence, before.sequence + 1);
         assert_eq!(after.timestamp, before.timestamp + 180_000);
         assert!(after.restarted);
+    }
+
+    #[test]
+    fn packets_can_be_put_in_front_of_the_last_one() {
+        let mut timeline = Timeline::new(90_000);
+        timeline.place(1, 9, 0, MS(0)).unwrap();
+        let before = timeline.place(1, 11, 3000, MS(33)).unwrap();
+        timeline.insert(2);
+        let after = timeline.place(1, 12, 3000, MS(34)).unwrap();
+        assert_eq!(after.sequence, before.sequence + 3);
+        assert_eq!((after.timestamp, after.lost), (before.timestamp, 0));
+        let late = timeline.place(1, 10, 0, MS(35)).unwrap();
+        assert_eq!(late.sequence, before.sequence - 1, "not among those put in");
+        let again = timeline.place(1, 11, 3000, MS(36)).unwrap();
+        assert!(again.reordered);
     }
 
     #[test]

@@ -61,13 +61,6 @@ impl Description {
         self.tracks.iter().find(|track| track.id == id)
     }
 
-    /// Whether a viewer of this one can go on with `other` (after a reconnect) without asking again: the same tracks with
-    /// the same formats. Parameter sets may differ, decoders take them in-band.
-    pub fn same_tracks(&self, other: &Self) -> bool {
-        self.tracks.len() == other.tracks.len()
-            && self.tracks.iter().zip(&other.tracks).all(|(one, other)| one.is_same(other))
-    }
-
     /// Writes it (RFC 8866, RFC 2326 appendix C) in the forms that ffmpeg, GStreamer and live555 agree on: relative
     /// controls with `a=control:*` for the whole, an rtpmap for static payload types too, `0.0.0.0` for the address.
     ///
@@ -158,24 +151,5 @@ mod tests {
         assert_eq!(onvif.tracks.len(), 1);
         let own = description("m=video 0 RTP/AVP 26\na=sendonly\nm=audio 0 RTP/AVP 0\na=sendonly");
         assert_eq!(own.tracks.len(), 2);
-    }
-
-    #[test]
-    fn only_what_a_running_decoder_minds_makes_other_tracks() {
-        let text = "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=1\nm=audio 0 RTP/AVP 0";
-        let one = description(text);
-        for (from, to, same) in [
-            ("mode=1", "mode=0", true),
-            ("H264", "H265", false),
-            ("90000", "45000", false),
-            ("96", "97", false),
-            ("AVP 0", "AVP 8", false),
-            ("audio", "video", false),
-            ("\nm=audio 0 RTP/AVP 0", "", false),
-        ] {
-            let other = description(&text.replace(from, to));
-            assert_eq!(one.same_tracks(&other), same, "{from} -> {to}");
-            assert_eq!(other.same_tracks(&one), same, "{to} -> {from}");
-        }
     }
 }

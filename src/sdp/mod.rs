@@ -4,6 +4,7 @@
 //! [`Media`] are what it found. [`Description`] is what is left of that for a viewer: the [`Track`]s it can play, written
 //! canonically and without anything that tells where the camera is.
 
+mod change;
 mod description;
 mod encoding;
 #[cfg(test)]

@@ -123,14 +123,6 @@ impl Track {
         changed
     }
 
-    /// Whether `other` can go on where this one stopped, for a decoder that is already running: all but the fmtp, the
-    /// bandwidth and the attributes are equal.
-    pub fn is_same(&self, other: &Self) -> bool {
-        let key =
-            |track: &Self| (track.id, track.codec, track.payload_type, track.clock_rate, track.channels);
-        key(self) == key(other) && self.kind == other.kind && self.encoding == other.encoding
-    }
-
     /// Appends the media section.
     pub(super) fn write(&self, sdp: &mut String) {
         let Self { kind, payload_type, .. } = self;

@@ -2,6 +2,7 @@
 
 mod steady;
 
+use std::cmp::Ordering;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -108,6 +109,10 @@ impl Player {
         let rewriter = Rewriter::random(&mut rand::rng());
         let ssrc = rewriter.ssrc();
         let has_key_frames = track.codec.has_key_frames();
+        // There may be more of them than when the session was made.
+        if self.tracks.len() <= track.id.index() {
+            self.tracks.resize_with(track.id.index() + 1, || None);
+        }
         if let Some(slot) = self.tracks.get_mut(track.id.index()) {
             *slot = Some(ViewerTrack {
                 carrier,
@@ -217,9 +222,17 @@ impl Player {
         }
     }
 
-    /// Whether the burst belongs to another description than the one this viewer plays.
-    pub(super) fn is_outdated(&self, burst: &Burst) -> bool {
-        self.generation != burst.generation()
+    /// How the description that the burst belongs to stands to the one this viewer plays by: earlier, the same, later.
+    pub(super) fn compare(&self, burst: &Burst) -> Ordering {
+        burst.generation().cmp(&self.generation)
+    }
+
+    /// Goes over to the description that this burst belongs to, which is `described` or came before it. `false` when a
+    /// track of this viewer is not what it was any more: it has to describe again.
+    pub(super) fn keep_up(&mut self, burst: &Burst, described: &Described) -> bool {
+        let before = self.generation;
+        self.generation = burst.generation();
+        self.tracks().all(|(track, _)| described.still_has(track, before))
     }
 
     /// Writes this viewer's numbers into `copy`, a copy of the burst, and says in `plan` which parts to send.
@@ -242,6 +255,9 @@ impl Player {
             }
             // What follows an outage builds on frames that nobody has.
             track.waits_for_key |= packet.restarted && track.has_key_frames;
+            if packet.restarted {
+                track.next_report = None; // a viewer's clock is put right as soon as there is something to see
+            }
             let frames = track.advance(packet.frame);
             if track.rewriter.is_anchored() {
                 plan.lagged += frames.saturating_sub(1);

@@ -87,6 +87,7 @@ impl Init {
 
 impl Playing {
     fn pause(self) -> Ready {
+        self.seat.pauses();
         let paused = match self.feed {
             Feed::Live { .. } => None,
             Feed::Clip(playback) => Some(playback),
@@ -328,6 +329,7 @@ impl Session {
                 let seat = ready
                     .seat
                     .unwrap_or_else(|| stream.join(self.peer, self.transport, self.user_agent.clone()));
+                seat.plays();
                 Playing { player: ready.player, feed, seat, asked: Some(now) }
             }
             State::Playing(playing) => playing,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use retina::client::SessionGroup;
+use tokio::task::JoinSet;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -20,7 +21,7 @@ use super::policy::{
     Verdict,
 };
 use crate::config::{CameraUrl, Retry, Source, Stream as Settings, UpstreamTransport};
-use crate::hub::{Publisher, Stream};
+use crate::hub::{Care, Publisher, Stream};
 use crate::metrics::Metrics;
 use crate::sdp::Description;
 use crate::vocabulary::{FailureClass, Transport};
@@ -63,6 +64,7 @@ pub async fn run(publisher: Publisher, settings: Settings, sources: Sources, sto
         refusal_max: 6 * settings.retry_max,
         ..Limits::default()
     };
+    let care = Care { grace: settings.outage_grace };
     let supervisor = Supervisor {
         rule: rule(&settings).map(|strategy| (strategy, Streak::default())),
         settings,
@@ -75,6 +77,9 @@ pub async fn run(publisher: Publisher, settings: Settings, sources: Sources, sto
         name,
         udp_is_dead: false,
     };
+    // A task of its own, so that packets do not wake it; it ends with the set.
+    let mut beside = JoinSet::new();
+    beside.spawn_local(care.run(Arc::clone(publisher.stream())));
     supervisor.run(publisher, stop).instrument(span).await;
 }
 
@@ -200,6 +205,7 @@ impl Supervisor {
             tracing::debug!(reason = error.class.as_str(), retry_in = ?delay, "{error}");
         }
         publisher.failed(error.class, error.message, delay, why);
+        publisher.explain(&self.strategy(), self.histories[self.camera].learned());
         let rested = async {
             tokio::select! {
                 () = time::sleep(delay) => {}
@@ -210,6 +216,12 @@ impl Supervisor {
             () = stop.cancelled() => {}
             _ = async { tokio::join!(rested, self.torn_down()) } => {}
         }
+    }
+
+    /// The rule by which attempts are made, in words.
+    fn strategy(&self) -> String {
+        let auto = || "Auto: what failed and what the camera did before decide.".to_owned();
+        self.rule.as_ref().map_or_else(auto, |(strategy, _)| strategy.to_string())
     }
 
     /// Waits until the TEARDOWN of earlier sessions has been tried, so that a camera has one session of ours at a time.
@@ -293,6 +305,7 @@ impl Supervisor {
                                 tracing::info!(source = %camera, transport = transport.as_str(), "live");
                                 publisher.begin(description);
                                 publisher.live(Some(transport));
+                                publisher.explain(&self.strategy(), self.histories[self.camera].learned());
                             }
                             heard = true;
                             publish(&session, event, publisher, &mut liveness.liveness);

@@ -24,6 +24,7 @@ mod scrape;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod troubles;
 
 use std::io;
 use std::sync::Arc;

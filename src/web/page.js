@@ -30,7 +30,13 @@ function makeRow(name) {
     element("td", { role: "cell", class: "source" }, [
       element("span", { class: "state", "data-cell": "state" }),
       element("span", { class: "decision", "data-cell": "decision" }),
+      element("span", { class: "why", "data-cell": "why" }),
       element("span", { class: "failure" }, ["last failure ", element("span", { "data-cell": "failure" })]),
+      element("details", { class: "history" }, [
+        element("summary", {}, ["history"]),
+        element("span", { class: "strategy", "data-cell": "strategy" }),
+        element("ul", { "data-cell": "history" }),
+      ]),
     ]),
     cell("fps", "Frames/s"),
     cell("bit_rate", "Bit rate"),
@@ -43,8 +49,45 @@ function bitRate(bits) {
   return bits < 1e6 ? `${(bits / 1e3).toFixed(0)} kbit/s` : `${(bits / 1e6).toFixed(1)} Mbit/s`;
 }
 
+function clock(at) {
+  return `${at.slice(0, 10)} ${at.slice(11, 19)} UTC`;
+}
+
+function seconds(seconds) {
+  return seconds < 9.95 ? `${seconds.toFixed(1)} s` : `${seconds.toFixed(0)} s`;
+}
+
+const SHOWN = 8;
+
+// The same lines as the server renders.
+function historyLines({ learned, outages, last_errors }) {
+  const lines = [...learned];
+  if (outages.count > 0) {
+    const word = outages.count === 1 ? "outage" : "outages";
+    lines.push(`${outages.count} ${word} in the last day, ${seconds(outages.seconds)} in all`);
+  }
+  for (const outage of outages.list.slice(0, SHOWN)) {
+    const away = outage.end ? "away for" : "away, so far for";
+    lines.push(`${clock(outage.start)}: ${away} ${seconds(outage.seconds)}: ${outage.message}`);
+  }
+  for (const error of last_errors.slice(0, SHOWN)) {
+    const times = error.count > 1 ? `, ${error.count} times` : "";
+    lines.push(`${clock(error.last)}: ${error.class}${times}: ${error.message}`);
+  }
+  return lines;
+}
+
+function fillHistory(list, lines) {
+  lines.forEach((line, index) => {
+    if (!list.children[index]) list.append(element("li", {}));
+    write(list.children[index], line);
+  });
+  while (list.children.length > lines.length) list.lastElementChild.remove();
+  list.parentElement.hidden = lines.length === 0;
+}
+
 function failureText(failure, decision) {
-  const time = `${failure.at.slice(0, 10)} ${failure.at.slice(11, 19)} UTC`;
+  const time = clock(failure.at);
   return decision.endsWith(failure.message) ? time : `${time}: ${failure.message}`;
 }
 
@@ -58,6 +101,11 @@ function fill(row, stream) {
   const failure = source.last_failure;
   write(cell("failure"), failure ? failureText(failure, source.decision) : "");
   cell("failure").parentElement.hidden = !failure;
+  for (const key of ["why", "strategy"]) {
+    write(cell(key), source[key] ?? "");
+    cell(key).hidden = !source[key];
+  }
+  fillHistory(cell("history"), historyLines(source));
   write(cell("url"), stream.urls.rtsp ?? "");
   cell("url").parentElement.hidden = !stream.urls.rtsp;
   write(cell("fps"), stream.fps === null ? "–" : stream.fps.toFixed(1));

@@ -13,6 +13,7 @@ use axum::response::Html;
 use super::Shared;
 use super::api::Host;
 use super::snapshot::{FailureState, StreamState};
+use super::troubles;
 
 type Asset = ([(HeaderName, &'static str); 2], &'static str);
 
@@ -74,8 +75,7 @@ fn summary(streams: &[StreamState]) -> String {
 /// the same text.
 fn failure_text(failure: &FailureState, decision: &str) -> String {
     let FailureState { at, message, .. } = failure;
-    let time =
-        at.get(..10).zip(at.get(11..19)).map_or(String::new(), |(day, time)| format!("{day} {time} UTC"));
+    let time = troubles::clock(at);
     if decision.ends_with(message) { time } else { format!("{time}: {message}") }
 }
 
@@ -89,6 +89,14 @@ fn row(rows: &mut String, stream: &StreamState) {
     let failure = source.last_failure.as_ref();
     let failure = failure.map_or(String::new(), |failure| failure_text(failure, &source.decision));
     let (failure, no_failure) = (Escaped(&failure), if failure.is_empty() { " hidden" } else { "" });
+    let (why, no_why) = shown(source.why.as_deref());
+    let (strategy, no_strategy) = shown(source.strategy.as_deref());
+    let lines = troubles::lines(&source.learned, &source.last_errors, &source.outages);
+    let no_lines = if lines.is_empty() { " hidden" } else { "" };
+    let history = lines.iter().fold(String::new(), |mut history, line| {
+        put(&mut history, format_args!("<li>{}</li>\n", Escaped(line)));
+        history
+    });
     let url = stream.urls.rtsp.as_deref().unwrap_or("");
     let (url, no_url) = (Escaped(url), if url.is_empty() { " hidden" } else { "" });
     let numbers = [
@@ -112,10 +120,19 @@ fn row(rows: &mut String, stream: &StreamState) {
          <span class=\"url\"{no_url}><code data-cell=\"url\">{url}</code></span></th>\n\
          <td role=\"cell\" class=\"source\"><span class=\"state {state}\" data-cell=\"state\">{state}</span>\n\
          <span class=\"decision\" data-cell=\"decision\">{decision}</span>\n\
-         <span class=\"failure\"{no_failure}>last failure <span data-cell=\"failure\">{failure}</span></span></td>\n\
+         <span class=\"why\" data-cell=\"why\"{no_why}>{why}</span>\n\
+         <span class=\"failure\"{no_failure}>last failure <span data-cell=\"failure\">{failure}</span></span>\n\
+         <details class=\"history\"{no_lines}><summary>history</summary>\n\
+         <span class=\"strategy\" data-cell=\"strategy\"{no_strategy}>{strategy}</span>\n\
+         <ul data-cell=\"history\">{history}</ul></details></td>\n\
          {cells}</tr>\n"
         ),
     );
+}
+
+/// A text and, where there is none, the attribute that hides it.
+fn shown(text: Option<&str>) -> (Escaped<'_>, &'static str) {
+    (Escaped(text.unwrap_or_default()), if text.is_none() { " hidden" } else { "" })
 }
 
 fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
@@ -183,11 +200,47 @@ mod tests {
             String::new(),
         );
         let page = render(&[StreamState::new(publisher.stream(), None, Instant::now())]);
-        assert_eq!(page.matches("connection refused").count(), 1);
+        let (at_first_sight, _) = page.split_once("<details").unwrap();
+        assert_eq!(at_first_sight.matches("connection refused").count(), 1);
         assert!(page.contains(" UTC</span>"));
         publisher.live(Some(Transport::Tcp));
         let page = render(&[StreamState::new(publisher.stream(), None, Instant::now())]);
         assert!(page.contains(" UTC: connection refused</span>"), "it stays when the camera is back");
+    }
+
+    #[test]
+    fn a_refused_password_is_said_with_what_was_decided_and_the_history_is_text_too() {
+        let hub = Hub::new(Arc::new(Metrics::new()));
+        let mut publisher = hub.add("door");
+        let row = |publisher: &crate::hub::Publisher| {
+            render(&[StreamState::new(publisher.stream(), None, Instant::now())])
+        };
+        assert!(row(&publisher).contains("<details class=\"history\" hidden>"));
+        let why = "The camera refuses the user name or password: once a minute.";
+        for _ in 0..3 {
+            publisher.failed(
+                FailureClass::Unauthorized,
+                "401 <b>".into(),
+                Duration::from_secs(60),
+                why.into(),
+            );
+        }
+        publisher.explain("Auto & more", vec!["It <i>hates</i> UDP.".into()]);
+        let page = row(&publisher);
+        assert!(page.contains(&format!("<span class=\"why\" data-cell=\"why\">{why}</span>")), "{page}");
+        for line in [
+            "<li>It &lt;i&gt;hates&lt;/i&gt; UDP.</li>",
+            "<li>1 outage in the last day, 0.0 s in all</li>",
+            ": away, so far for 0.0 s: 401 &lt;b&gt;</li>",
+            ": unauthorized, 3 times: 401 &lt;b&gt;</li>",
+            "data-cell=\"strategy\">Auto &amp; more</span>",
+            "<details class=\"history\"><summary>",
+        ] {
+            assert!(page.contains(line), "{line} is missing in {page}");
+        }
+        publisher.live(Some(Transport::Tcp));
+        let page = row(&publisher);
+        assert!(page.contains("data-cell=\"why\" hidden></span>") && page.contains(": away for 0.0 s: 401"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::troubles::{ErrorState, OutagesState};
 use crate::hub::{Failure, Status, Stream, TrackStats, Viewer};
 use crate::metrics::TrackMetrics;
 use crate::rtp::WallTime;
@@ -51,6 +52,14 @@ pub(super) struct SourceState {
     pub(super) decision: String,
     /// What was decided after the last failure, and why; `null` while all is well.
     pub(super) why: Option<String>,
+    /// The rule by which attempts are made; `None` until there was one.
+    pub(super) strategy: Option<String>,
+    /// What was learned about the source, a sentence each.
+    pub(super) learned: Vec<String>,
+    /// The latest first, each once.
+    pub(super) last_errors: Vec<ErrorState>,
+    /// Of the last day.
+    pub(super) outages: OutagesState,
 }
 
 /// What went wrong last.
@@ -149,6 +158,7 @@ impl StreamState {
 impl SourceState {
     fn new(stream: &Stream, status: &Status, now: Instant) -> Self {
         let next_try_in = status.next_try.map(|next| next.saturating_duration_since(now));
+        let record = stream.record();
         Self {
             state: status.phase.as_str(),
             since: time_of(stream, status.since),
@@ -162,7 +172,11 @@ impl SourceState {
                 at: rfc3339(failure.at.into()),
             }),
             decision: decision(status, next_try_in),
-            why: status.decision.clone(),
+            why: status.decision.clone().filter(|why| !why.is_empty()),
+            last_errors: ErrorState::list(stream, &record),
+            outages: OutagesState::new(stream, &record, now),
+            strategy: Some(record.strategy).filter(|strategy| !strategy.is_empty()),
+            learned: record.learned,
         }
     }
 }
@@ -244,7 +258,8 @@ impl ViewerState {
     }
 }
 
-fn time_of(stream: &Stream, instant: Instant) -> String {
+/// A moment as RFC 3339.
+pub(super) fn time_of(stream: &Stream, instant: Instant) -> String {
     rfc3339(stream.wall(stream.elapsed(instant)))
 }
 
@@ -256,7 +271,7 @@ fn rfc3339(time: WallTime) -> String {
 }
 
 /// Digits that mean nothing are left out.
-fn rounded(value: f64, digits: i32) -> f64 {
+pub(super) fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (value * scale).round() / scale
 }

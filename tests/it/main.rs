@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "`pub` in the support code says what tests may use")]
 
 mod conformance;
+mod continuity;
 mod file_server;
 mod floors;
 mod on_demand;

@@ -10,7 +10,7 @@ from .players import (
     DECODE, all_at_once, contains_run, ffmpeg, ffprobe, gstreamer, hashes, listed_hashes, sees_mjpeg,
 )  # fmt: skip
 from .programs import (
-    BINARY, CLIP, LIMIT, Failure, FileServer, ForeignServer, Program, Relay, free_port, free_udp_pair, run, run_apart,
+    BINARY, CLIP, LIMIT, Failure, FileServer, ForeignServer, Program, Relay, free_port, free_udp_pair, run_apart,
 )  # fmt: skip
 from .wire import Crowd
 

@@ -1,18 +1,15 @@
 """What an operator relies on: signals, reload, clear refusals, Prometheus."""
 
-import json
 import os
 import re
 import signal
 import socket
 import tempfile
 import time
-import urllib.parse
-import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
-from .programs import BINARY, CLIP, Failure, ForeignServer, Program, Relay, answers, free_port, free_udp_pair, run_apart
+from .programs import BINARY, CLIP, Failure, ForeignServer, Relay, answers, free_port, free_udp_pair, run_apart
 from .wire import Crowd, Viewer
 
 
@@ -205,41 +202,10 @@ def check_command():
                 raise Failure(f"a secret is printed:\n{complaints}")
 
 
-def prometheus():
-    """Prometheus itself scrapes it and knows the frame rate."""
-    with Relay() as relay, tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        config = write(
-            folder,
-            "global: {scrape_interval: 1s}\nscrape_configs:\n  - job_name: fanlight\n    static_configs:\n"
-            f"      - targets: ['127.0.0.1:{relay.http}']\n",
-            "prometheus.yml",
-        )
-        command = ("prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data",
-                   f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn")  # fmt: skip
-
-        def value(query):
-            url = f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": query})
-            try:
-                with urllib.request.urlopen(url, timeout=5) as answer:
-                    return [float(sample["value"][1]) for sample in json.load(answer)["data"]["result"]]
-            except OSError:
-                return []
-
-        with Program("prometheus", *command) as server:
-            server.wait_for("up == 1", lambda: value('up{job="fanlight"}') == [1], 30)
-            server.wait_for(
-                "fanlight_source_fps near 15",
-                lambda: any(abs(fps - 15) < 0.5 for fps in value('fanlight_source_fps{stream="demo"}')),
-                15,
-            )
-
-
 CHECKS = {
     "sigterm with fifty viewers": sigterm_with_fifty_viewers,
     "sigterm with a stuck viewer, and twice": sigterm_with_a_stuck_viewer,
     "reload": reload,
     "refusals": refusals,
     "check names every mistake": check_command,
-    "prometheus scrapes it": prometheus,
 }

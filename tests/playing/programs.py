@@ -194,10 +194,10 @@ class Relay(Program):
 
 
 class FileServer(Program):
-    """`fanlight serve-file`: a virtual camera."""
+    """`fanlight serve-file`: a virtual camera, on a port of its own or on the one of an earlier camera."""
 
-    def __init__(self, file, *arguments):
-        self.port = free_port()
+    def __init__(self, file, *arguments, port=None):
+        self.port = port or free_port()
         super().__init__("serve-file", BINARY, "serve-file", file, "--listen", f"127.0.0.1:{self.port}", *arguments)
 
     def __enter__(self):

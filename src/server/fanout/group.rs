@@ -245,9 +245,16 @@ impl Member {
         }
         let mut session = self.session.borrow_mut();
         let Some(playing) = session.playing() else { return now };
-        if let Err(reason) = playing.admit(burst) {
-            self.end(reason);
-            return now;
+        match playing.is_described_by(burst, stream) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.last.set(burst.id());
+                return now;
+            }
+            Err(reason) => {
+                self.end(reason);
+                return now;
+            }
         }
         match send::send(playing, stream, &self.line, burst, now, Some(tally)) {
             Ok(done) => {

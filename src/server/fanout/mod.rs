@@ -136,7 +136,7 @@ impl Subscriber {
         let mut session = self.session.borrow_mut();
         let stream = Arc::clone(session.mount().stream());
         let Some(playing) = session.playing() else { return Ok(None) };
-        let burst = match playing.accept(delivery) {
+        let burst = match playing.accept(delivery, &stream) {
             Ok(Some(burst)) => burst,
             Ok(None) => return Ok(None),
             Err(reason) => return Ok(Some(reason)),

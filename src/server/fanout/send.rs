@@ -1,5 +1,6 @@
 //! One burst to one viewer.
 
+use std::cmp::Ordering;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Instant;
@@ -104,9 +105,15 @@ impl Playing {
     ///
     /// # Errors
     /// It is the end of the session, for this reason.
-    pub(super) fn accept(&mut self, delivery: Delivery) -> Result<Option<Arc<Burst>>, Disconnect> {
+    pub(super) fn accept(
+        &mut self,
+        delivery: Delivery,
+        stream: &Stream,
+    ) -> Result<Option<Arc<Burst>>, Disconnect> {
         match delivery {
-            Delivery::Burst(burst) => self.admit(&burst).map(|()| Some(burst)),
+            Delivery::Burst(burst) => {
+                Ok(if self.is_described_by(&burst, stream)? { Some(burst) } else { None })
+            }
             Delivery::Lagged => {
                 self.player.skip();
                 Ok(None)
@@ -115,12 +122,23 @@ impl Playing {
         }
     }
 
-    /// Whether a burst is for this viewer at all.
+    /// Whether the burst belongs to the description that this viewer plays by, or to a later one with the same tracks;
+    /// not if to an earlier one.
     ///
     /// # Errors
-    /// It is the end of the session, for this reason.
-    pub(super) fn admit(&mut self, burst: &Burst) -> Result<(), Disconnect> {
-        if self.player.is_outdated(burst) { Err(Disconnect::StreamChanged) } else { Ok(()) }
+    /// A track of the viewer is not what it was: it has to describe again.
+    pub(super) fn is_described_by(&mut self, burst: &Burst, stream: &Stream) -> Result<bool, Disconnect> {
+        match self.player.compare(burst) {
+            Ordering::Equal => Ok(true),
+            Ordering::Less => Ok(false),
+            Ordering::Greater => {
+                let status = stream.status();
+                let described = &status.borrow().described;
+                let keeps_up =
+                    described.as_ref().is_some_and(|described| self.player.keep_up(burst, described));
+                if keeps_up { Ok(true) } else { Err(Disconnect::StreamChanged) }
+            }
+        }
     }
 
     /// Counts what was sent of a burst.

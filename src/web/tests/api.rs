@@ -68,6 +68,43 @@ async fn a_source_that_retries_says_when_and_why() {
 }
 
 #[tokio::test]
+async fn the_history_of_a_source_is_told() {
+    let site = Site::start().await;
+    let mut publisher = site.camera("door");
+    let source = &site.get("/api/v1/streams/door").await.json()["source"];
+    assert_eq!((&source["strategy"], &source["learned"]), (&Value::Null, &json!([])));
+    assert_eq!(source["outages"], json!({"count": 0, "seconds": 0.0, "list": []}));
+    for (class, message) in [
+        (FailureClass::Reset, "the camera reset the connection"),
+        (FailureClass::Unauthorized, "401"),
+        (FailureClass::Unauthorized, "401"),
+    ] {
+        publisher.failed(class, message.to_owned(), Duration::from_secs(60), "Wrong password.".to_owned());
+        publisher.explain("Auto", vec!["It sends nothing over UDP.".to_owned()]);
+    }
+    let source = &site.get("/api/v1/streams/door").await.json()["source"];
+    assert_eq!((&source["strategy"], &source["why"]), (&json!("Auto"), &json!("Wrong password.")));
+    assert_eq!(source["learned"], json!(["It sends nothing over UDP."]));
+    let [latest, before] = source["last_errors"].as_array().unwrap().as_slice() else { panic!("{source}") };
+    assert_eq!((&latest["class"], &latest["count"]), (&json!("unauthorized"), &json!(2)));
+    assert_eq!(
+        (&before["message"], &before["count"]),
+        (&json!("the camera reset the connection"), &json!(1))
+    );
+    assert!(latest["first"].as_str().unwrap() <= latest["last"].as_str().unwrap());
+    let outages = &source["outages"];
+    assert_eq!((&outages["count"], &outages["list"][0]["end"]), (&json!(1), &Value::Null));
+    assert_eq!(outages["list"][0]["class"], "reset");
+    assert!(outages["list"][0]["start"].as_str().unwrap().ends_with('Z'));
+    publisher.live(Some(Transport::Tcp));
+    let source = &site.get("/api/v1/streams/door").await.json()["source"];
+    let outage = &source["outages"]["list"][0];
+    assert!(outage["end"].as_str().unwrap() >= outage["start"].as_str().unwrap());
+    assert_eq!((&source["why"], &source["attempt"]), (&Value::Null, &json!(0)));
+    assert_eq!(source["last_errors"].as_array().unwrap().len(), 2, "they stay");
+}
+
+#[tokio::test]
 async fn viewers_are_listed_and_can_be_disconnected() {
     let site = Site::start().await;
     let publisher = site.hub.add("door");
