@@ -6,13 +6,14 @@
 //! |---|---|---|---|
 //! | 5 | [`app`], the `fanlight` binary | wire everything | be imported |
 //! | 4 | [`source`] (cameras, files), [`server`] (RTSP to viewers), [`web`] (HTTP sidecar) | sockets, files, spawn | import each other |
-//! | 3 | [`hub`] (streams, ring, subscriptions), [`workers`] (threads) | share | sockets |
+//! | 3 | [`hub`] (streams, ring, subscriptions), [`access`] (log-ins, rules), [`workers`] (threads) | share | sockets |
 //! | 2 | [`config`], [`metrics`] | read a file, count | sockets |
 //! | 1 | [`rtp`], [`rtsp`], [`sdp`], [`codec`], [`jpeg`] | compute; `now` is an argument | tokio, sockets, clocks, locks |
 //! | 0 | [`vocabulary`] | | |
 //!
 //! A test (`tests/it/floors.rs`) holds the table.
 
+pub mod access;
 pub mod app;
 pub mod codec;
 pub mod config;

@@ -1,4 +1,5 @@
 //! A process that is measured, and ended with its handle.
+#![allow(dead_code, reason = "each benchmark measures something else")]
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -8,7 +9,16 @@ pub(crate) struct Process(Child);
 
 impl Process {
     pub(crate) fn start(program: &str, args: &[&str]) -> Self {
-        let child = Command::new(program).args(args).stdout(Stdio::null()).spawn();
+        Self::run(program, args, Stdio::inherit())
+    }
+
+    /// What it says on stderr goes to `log`.
+    pub(crate) fn start_logging(program: &str, args: &[&str], log: fs::File) -> Self {
+        Self::run(program, args, log.into())
+    }
+
+    fn run(program: &str, args: &[&str], stderr: Stdio) -> Self {
+        let child = Command::new(program).args(args).stdout(Stdio::null()).stderr(stderr).spawn();
         Self(
             child
                 .unwrap_or_else(|error| panic!("{program}: {error} (cargo build --release makes the relay)")),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -74,6 +75,13 @@ pub(super) enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Print what to put into the configuration in place of a password, which is read from stdin
+    HashPassword {
+        /// The user, who is part of the hash
+        user: String,
+    },
+    /// Print a link with which anybody may watch a stream for a while
+    Link(LinkArgs),
     /// Ask a running relay whether it is well: exit code 0 or 1, for container health checks
     Healthcheck {
         /// The address to ask
@@ -109,6 +117,24 @@ pub(super) struct ServeFileArgs {
 
     #[command(flatten)]
     pub(super) log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LinkArgs {
+    /// The stream
+    pub(super) stream: String,
+
+    /// The relay's configuration, which has the secret (login.link_secret)
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) config: PathBuf,
+
+    /// How long the link is good, such as 30m, 12h or 168h
+    #[arg(long = "for", value_name = "DURATION", default_value = "24h", value_parser = crate::config::parse_duration)]
+    pub(super) lifetime: Duration,
+
+    /// The relay's name or address, as whoever gets the link can reach it
+    #[arg(long, value_name = "HOST[:PORT]", default_value = "127.0.0.1:8554")]
+    pub(super) host: String,
 }
 
 fn frame_rate(text: &str) -> Result<f64, String> {

@@ -1,6 +1,7 @@
 //! The program: what the command line asks for, wired together.
 
 mod cli;
+mod credentials;
 mod demo;
 mod healthcheck;
 mod log;
@@ -29,6 +30,14 @@ pub fn main() -> ExitCode {
     match cli.command {
         Some(Command::Check { file }) => check(&file),
         Some(Command::Healthcheck { url }) => finish(healthcheck::run(&url).map(|()| Stopped::Cleanly)),
+        Some(Command::HashPassword { user }) => finish(credentials::hash_password(&user)),
+        Some(Command::Link(args)) => match Config::load(&args.config) {
+            Ok(config) => finish(credentials::link(&config, &args)),
+            Err(error) => {
+                complain(&error.to_string());
+                ExitCode::from(BAD_CONFIGURATION)
+            }
+        },
         Some(Command::ServeFile(args)) => {
             log::init(&args.log);
             block_on(serve_file::run(args))

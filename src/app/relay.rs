@@ -13,6 +13,7 @@ use super::cli::RelayArgs;
 use super::reload::Reload;
 use super::streams::{Put, Streams};
 use super::{Mode, Plan, Stopped, demo, listen, reachable, say, serve_file, told_to_stop};
+use crate::access::{Access, Policy};
 use crate::config::{Config, StreamName};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -56,16 +57,18 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
     let udp = udp_ports(&config, addresses.rtsp.map(|address| address.ip()), &mode)?;
     let mut streams = Streams::new(Arc::clone(&hub), workers.clone());
     streams.apply(&BTreeMap::new(), &config.streams);
+    let access = Arc::new(Access::new(Policy::of(&config), Arc::clone(&metrics)));
     let server = Server::new(
         Mounts::live(Arc::clone(&hub)),
         udp,
         serve_file::settings_of(&config),
         workers.clone(),
         stop.clone(),
-    );
+    )
+    .with_access(Arc::clone(&access));
     let (control, mut commands) = Control::channel();
     let links = Links { rtsp_port: addresses.rtsp.map(|address| address.port()) };
-    let web = Web::new(Arc::clone(&hub), control, links, draining.clone());
+    let web = Web::new(Arc::clone(&hub), control, links, draining.clone()).with_access(Arc::clone(&access));
 
     addresses.announce(&config, &mode);
     let grace = config.shutdown_grace;
@@ -96,7 +99,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
         ended = camera_ends => ended?,
         ended = &mut web_ends => ended?,
         told = told_to_stop() => told?,
-        never = change(&mut config, &mut streams, reload, &mut commands) => match never {},
+        never = change(&mut config, &mut streams, &access, reload, &mut commands) => match never {},
     }
 
     tracing::info!("stopping");
@@ -141,6 +144,7 @@ fn raise_descriptor_limit(connections: usize) {
 async fn change(
     config: &mut Config,
     streams: &mut Streams,
+    access: &Access,
     mut reload: Option<Reload>,
     commands: &mut mpsc::Receiver<Command>,
 ) -> std::convert::Infallible {
@@ -157,6 +161,8 @@ async fn change(
                     tracing::warn!("changes of `rtsp` and `http` need a restart; the streams are reloaded");
                 }
                 streams.apply(&config.streams, &new.streams);
+                // Also when the file is the same: passwords may stand in files of their own.
+                access.replace(Policy::of(&new));
                 config.streams = new.streams;
                 config.defaults = new.defaults;
                 tracing::info!(streams = config.streams.len(), "configuration reloaded");

@@ -57,7 +57,7 @@ impl Streams {
             }
             None => Put::Created,
         };
-        let mut publisher = self.hub.add(name.as_str());
+        let mut publisher = self.hub.add_with(name.as_str(), settings.viewing.clone());
         publisher.coalesce(settings.coalesce);
         let (stop, sources) = (CancellationToken::new(), self.sources.clone());
         self.running.insert(name.clone(), Running { settings: settings.clone(), stop: stop.clone() });

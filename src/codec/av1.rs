@@ -34,9 +34,9 @@ fn begins_sequence(payload: &[u8]) -> bool {
 fn has_sequence_header(elements: &[u8], count: u8) -> bool {
     let mut found = false;
     let mut rest = elements;
-    let mut index = 0;
+    let mut index = 0u8;
     while !rest.is_empty() {
-        index += 1;
+        index = index.saturating_add(1); // `count` is 3 at most, elements may be thousands
         let element = if index == count {
             std::mem::take(&mut rest)
         } else {
@@ -121,6 +121,16 @@ mod tests {
         assert!(key(&[0x00, 2, SEQUENCE, 1, 2, FRAME, KEY]), "every element with a length");
         assert!(!key(&[0x00, 2, FRAME, KEY]), "no sequence header");
         assert!(key(&[0x20, 5, SEQUENCE | 6, 0, 2, 1, 2, FRAME | 4, 0, KEY]), "with extension and length");
+    }
+
+    /// Found by fuzzing: the count of elements ran over.
+    #[test]
+    fn hundreds_of_empty_elements_are_walked_like_a_few() {
+        for empty in [254, 255, 256, 300] {
+            let elements = |last: &[u8]| [&[0x00], &vec![0; empty][..], last].concat();
+            assert!(key(&elements(&[2, SEQUENCE, 1])), "{empty}");
+            assert!(!key(&elements(&[3, FRAME, KEY, SEQUENCE])), "{empty}");
+        }
     }
 
     #[test]

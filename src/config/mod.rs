@@ -4,9 +4,9 @@
 //! [`Config`] (`reader`). The second stage never stops at a mistake: [`Problems`] lists all of them, each with its key
 //! path. `${NAME}` and `${NAME:default}` are filled in between, value by value.
 //!
-//! Keys are accepted only when they work. `users` and `access` are part of the contract and still to come: a file that
-//! has them is refused, because ignoring them would leave streams open that somebody meant to protect.
+//! Keys are accepted only when they work: ignoring one could leave a stream open that somebody meant to protect.
 
+mod access;
 mod camera_url;
 mod name;
 mod node;
@@ -19,6 +19,8 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod units;
+mod users;
+mod viewing;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -27,10 +29,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+pub use access::{Action, Login, Pattern, Rule, Who};
 pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
-pub use stream::{Defaults, MAX_COALESCE, Retry, Source, Stream, UpstreamTransport};
+pub(crate) use redact::percent_decode;
+pub use stream::{Defaults, MAX_COALESCE, Race, Retry, Source, Stream, UpstreamTransport};
+pub use users::{HA1_MD5, HA1_SHA256, Password, REALM, Users};
+pub use viewing::{FastStart, SlowViewer, Viewing};
 
 use node::Node;
 use reader::{Key, Reader, Value};
@@ -51,6 +57,12 @@ pub struct Config {
     pub defaults: Defaults,
     /// The streams. There may be none: they can be added at run time.
     pub streams: BTreeMap<StreamName, Stream>,
+    /// Who may log in.
+    pub users: Users,
+    /// Who may do what; the first rule that applies decides.
+    pub access: Vec<Rule>,
+    /// How log-ins are treated.
+    pub login: Login,
 }
 
 /// The RTSP server.
@@ -102,7 +114,7 @@ impl Default for Rtsp {
 }
 
 impl Default for Http {
-    /// On loopback: the API changes things, and nobody has to log in.
+    /// On loopback: the API changes things, and without `users` nobody has to log in.
     fn default() -> Self {
         Self { listen: Some((Ipv4Addr::LOCALHOST, 8580).into()) }
     }
@@ -118,6 +130,9 @@ impl Default for Config {
             shutdown_grace: Duration::from_secs(5),
             defaults: Defaults::default(),
             streams: BTreeMap::new(),
+            users: Users::new(),
+            access: Vec::new(),
+            login: Login::default(),
         }
     }
 }
@@ -133,8 +148,9 @@ impl Config {
         let root = reader.root(&node);
         let mut config = Self::default();
         config.rtsp.udp_ports = None;
-        root.read_section(&[TOP_KEYS, LATER_KEYS], &mut config);
+        root.read_section(&[TOP_KEYS], &mut config);
         config.check_listeners(&root);
+        config.check_users(&root);
         reader.finish(config)
     }
 
@@ -170,6 +186,17 @@ impl Config {
         Ok(config)
     }
 
+    /// A user who can never log in is a mistake.
+    fn check_users(&self, root: &Value<'_>) {
+        for (name, password) in &self.users {
+            if password.argon2id.is_some() && !password.knows_digest() && !self.login.basic {
+                root.problem_at("users", format!(
+                    "`{name}` has an argon2id hash only, which Digest cannot use: add the `ha1-` hashes, or set `login.basic`"
+                ));
+            }
+        }
+    }
+
     fn check_listeners(&self, root: &Value<'_>) {
         let (Some(rtsp), Some(http)) = (self.rtsp.listen, self.http.listen) else {
             return;
@@ -181,10 +208,18 @@ impl Config {
     }
 }
 
+/// Reads a duration as the configuration has it: `500ms`, `10s`, `1m30s`, at most 168h.
+///
+/// # Errors
+/// It is none; the text says why.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    units::duration(text).map_err(|why| format!("expected a duration such as 30m or 12h: {why}"))
+}
+
 /// A timeout below this cuts off healthy viewers.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Keys of the document. `defaults` stands before `streams`, which needs it.
+/// Keys of the document. `defaults` stands before `streams`, which needs it, and `users` before `access`.
 const TOP_KEYS: &[Key<Config>] = &[
     Key { name: "rtsp", read: |config, value| value.read_section(&[RTSP_KEYS], &mut config.rtsp) },
     Key { name: "http", read: |config, value| value.read_section(&[HTTP_KEYS], &mut config.http) },
@@ -194,16 +229,10 @@ const TOP_KEYS: &[Key<Config>] = &[
     },
     Key { name: "defaults", read: |config, value| config.defaults = Defaults::read(value) },
     Key { name: "streams", read: read_streams },
+    Key { name: "users", read: |config, value| users::read_users(&mut config.users, value) },
+    Key { name: "access", read: access::read_access },
+    Key { name: "login", read: |config, value| value.read_section(&[access::LOGIN_KEYS], &mut config.login) },
 ];
-
-/// Keys of the contract that do not work yet and must not be ignored.
-const LATER_KEYS: &[Key<Config>] = &[
-    Key { name: "users", read: |_, value| value.problem(UNPROTECTED) },
-    Key { name: "access", read: |_, value| value.problem(UNPROTECTED) },
-];
-
-const UNPROTECTED: &str =
-    "not supported by this version, which lets anybody watch who can connect; restrict `rtsp.listen` instead";
 
 /// Keys of `rtsp`.
 const RTSP_KEYS: &[Key<Rtsp>] = &[

@@ -156,6 +156,18 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The values of a list, possibly none; anything but a list or nothing is a problem.
+    pub(super) fn list_of(&self, what: &str) -> Vec<Self> {
+        match self.node {
+            Node::Null => Vec::new(),
+            Node::List(_) => self.items(),
+            Node::Bool(_) | Node::Number(_) | Node::Text(_) | Node::Map(_) => {
+                self.expected(&format!("a list of {what}"));
+                Vec::new()
+            }
+        }
+    }
+
     /// Puts what `read` makes of this value into `target`; after a problem `target` stays as it is.
     pub(super) fn read<T>(&self, target: &mut T, read: impl FnOnce(&Self) -> Option<T>) {
         if let Some(value) = read(self) {

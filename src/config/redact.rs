@@ -69,7 +69,7 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// Undoes `%41`; a `%` that encodes nothing stays as it is, and so does a text that would not become UTF-8.
-pub(super) fn percent_decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

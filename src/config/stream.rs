@@ -7,6 +7,7 @@ use super::camera_url::CameraUrl;
 use super::node::Node;
 use super::problems::Problems;
 use super::reader::{Key, Reader, Value};
+use super::viewing::{VIEWING_KEYS, Viewing};
 use crate::vocabulary::Secret;
 
 /// A stream as configured. Two equal values need no reconnect: that is how a reload leaves a stream alone.
@@ -28,12 +29,28 @@ pub struct Stream {
     pub read_timeout: Duration,
     /// How long viewers are kept while the camera is away.
     pub outage_grace: Duration,
+    /// Show viewers of a JPEG stream a picture that says so while the camera is away.
+    pub no_signal: bool,
+    /// Time without a frame before a track is suspect; `None`: learned from its rhythm.
+    pub stall_timeout: Option<Duration>,
+    /// Time without a key frame before a video track is suspect; `None`: learned from its groups of pictures.
+    pub key_frame_timeout: Option<Duration>,
+    /// Several attempts side by side.
+    pub race: Race,
+    /// How many of them, 2 to 5.
+    pub race_attempts: u8,
+    /// Between the start of one and the next.
+    pub race_stagger: Duration,
+    /// Keep a session on another source while one delivers.
+    pub standby: bool,
     /// How pauses between attempts grow.
     pub retry: Retry,
     /// Shortest pause before a new attempt after a failure.
     pub retry_min: Duration,
     /// Longest pause between two attempts.
     pub retry_max: Duration,
+    /// How it is given to its viewers.
+    pub viewing: Viewing,
 }
 
 /// Where a stream comes from.
@@ -101,6 +118,34 @@ impl Retry {
     ];
 }
 
+/// Whether several attempts at a camera go side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Race {
+    /// Where the camera's history says that it helps.
+    Auto,
+    /// One at a time.
+    Off,
+    /// The first to deliver a key frame stays.
+    FirstWins,
+    /// The newest to deliver replaces the older ones.
+    LastWins,
+}
+
+impl Race {
+    const WORDS: [(&str, Self); 4] = [
+        ("auto", Self::Auto),
+        ("off", Self::Off),
+        ("first_wins", Self::FirstWins),
+        ("last_wins", Self::LastWins),
+    ];
+}
+
+/// Most attempts of a race: more would be what a camera takes for an attack.
+const RACE_ATTEMPTS: u8 = 5;
+
+/// A shorter wait for a frame than this takes a network's hiccup for a stall.
+const STALL: Duration = Duration::from_millis(200);
+
 /// Frame rate of a file that has none of its own.
 const FPS: f64 = 24.0;
 
@@ -120,9 +165,17 @@ impl Stream {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(10),
             outage_grace: Duration::from_secs(60),
+            no_signal: false,
+            stall_timeout: None,
+            key_frame_timeout: None,
+            race: Race::Auto,
+            race_attempts: 2,
+            race_stagger: Duration::from_millis(150),
+            standby: false,
             retry: Retry::Auto,
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
+            viewing: Viewing::default(),
         }
     }
 
@@ -239,6 +292,25 @@ pub(super) const CAMERA_KEYS: &[Key<Draft>] = &[
         name: "outage_grace",
         read: |d, v| v.read(&mut d.settings.outage_grace, |v| v.duration(Duration::ZERO)),
     },
+    Key { name: "no_signal", read: |d, v| v.read(&mut d.settings.no_signal, Value::flag) },
+    Key {
+        name: "stall_timeout",
+        read: |d, v| v.read(&mut d.settings.stall_timeout, |v| learned_or(v, STALL)),
+    },
+    Key {
+        name: "key_frame_timeout",
+        read: |d, v| v.read(&mut d.settings.key_frame_timeout, |v| learned_or(v, STALL)),
+    },
+    Key { name: "race", read: |d, v| v.read(&mut d.settings.race, |v| v.word(&Race::WORDS)) },
+    Key {
+        name: "race_attempts",
+        read: |d, v| v.read(&mut d.settings.race_attempts, |v| v.number("a whole number", 2..=RACE_ATTEMPTS)),
+    },
+    Key {
+        name: "race_stagger",
+        read: |d, v| v.read(&mut d.settings.race_stagger, |v| v.duration(Duration::ZERO)),
+    },
+    Key { name: "standby", read: |d, v| v.read(&mut d.settings.standby, Value::flag) },
     Key { name: "retry", read: |d, v| v.read(&mut d.settings.retry, |v| v.word(&Retry::WORDS)) },
     Key { name: "retry_min", read: |d, v| v.read(&mut d.settings.retry_min, |v| v.duration(RETRY)) },
     Key { name: "retry_max", read: |d, v| v.read(&mut d.settings.retry_max, |v| v.duration(RETRY)) },
@@ -256,8 +328,13 @@ pub(super) const FILE_KEYS: &[Key<Draft>] = &[
 ];
 
 impl Draft {
+    /// For the keys about viewers.
+    pub(super) fn viewing(&mut self) -> &mut Viewing {
+        &mut self.settings.viewing
+    }
+
     fn read(&mut self, value: &Value<'_>) {
-        value.read_section(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS], self);
+        value.read_section(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS, VIEWING_KEYS], self);
         let (min, max) = (self.settings.retry_min, self.settings.retry_max);
         // Only where one of the two stands: a stream does not repeat the mistake of the defaults.
         if let Some(key) = ["retry_min", "retry_max"].into_iter().find(|key| value.has(key))
@@ -303,6 +380,14 @@ fn coalesce(value: &Value<'_>) -> Option<Duration> {
         return None;
     }
     Some(duration)
+}
+
+/// `auto`, or a duration.
+fn learned_or(value: &Value<'_>, least: Duration) -> Option<Option<Duration>> {
+    match value.text("auto or a duration such as 2s")?.as_str() {
+        "auto" => Some(None),
+        _ => value.duration(least).map(Some),
+    }
 }
 
 /// One URL or a list of them.

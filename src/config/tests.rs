@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::stream::{CAMERA_KEYS, FILE_KEYS, STREAM_KEYS};
+use super::viewing::VIEWING_KEYS;
 use super::*;
 
 fn environment(name: &str) -> Option<String> {
@@ -17,6 +18,9 @@ fn environment(name: &str) -> Option<String> {
         "COUNT" => "12",
         "PORT" => "6000",
         "FLAG" => "true",
+        "ANN_PASSWORD" => "hunter2",
+        "LINK_SECRET" => "hunter2-hunter2-hunter2",
+        "CREDENTIALS_DIRECTORY" => concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/config/credentials"),
         "YARD_PASSWORD" => "correct: horse #1",
         _ => return None,
     };
@@ -82,7 +86,13 @@ fn no_problem_shows_a_secret() {
 #[test]
 fn no_configuration_shows_a_secret() {
     let text = "streams: {a: {source: 'rtsp://u:${SECRET}@cam/?password=hunter2', password: hunter2}}";
-    let config = parse(&format!("{{defaults: {{password: hunter2}}, {text}}}"));
+    let users = format!(
+        "users: {{ann: {{password: hunter2}}, bob: {{password_hash: 'ha1-md5:{}'}}}}",
+        "beef".repeat(8)
+    );
+    let login = "login: {link_secret: hunter2-hunter2-hunter2}";
+    let config = parse(&format!("{{defaults: {{password: hunter2}}, {text}, {users}, {login}}}"));
+    assert!(!format!("{config:?}").contains("beef"), "{config:?}");
     assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
 }
 
@@ -200,8 +210,9 @@ fn whole_example() -> String {
     let text = fs::read_to_string(project().join("config/fanlight.yml")).unwrap();
     let switch_on = |line: &str| {
         let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
-        let example =
-            rest.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+        let example = rest
+            .strip_prefix('#')
+            .filter(|rest| rest.trim_start_matches("- ").starts_with(|c: char| c.is_ascii_lowercase()));
         format!("{indent}{}\n", example.unwrap_or(rest))
     };
     text.lines().map(switch_on).collect()
@@ -222,6 +233,7 @@ fn every_value_of_the_documented_example_is_the_default() {
     assert_eq!(config.http, expected.http);
     assert_eq!(config.shutdown_grace, expected.shutdown_grace);
     assert_eq!(config.defaults, expected.defaults);
+    assert_eq!(Login { link_secret: None, ..config.login }, expected.login);
     assert_eq!(first_camera(&config.streams["yard"]).credentials().unwrap().username, "relay");
 }
 
@@ -248,7 +260,14 @@ fn every_key_stands_in_the_documented_example() {
     let of_streams = streams.iter().filter(|(_, stream)| matches!(stream, Node::Map(_)));
     let mut documented: BTreeSet<String> = of_streams.flat_map(|(_, stream)| keys(stream)).collect();
     documented.extend(keys(section("defaults")));
-    assert_eq!(documented, names(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS]));
+    assert_eq!(documented, names(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS, VIEWING_KEYS]));
+    let Node::Map(users) = section("users") else { panic!("users are a section") };
+    let documented_of_users: BTreeSet<String> = users.iter().flat_map(|(_, user)| keys(user)).collect();
+    assert_eq!(documented_of_users, names(&[users::USER_KEYS]));
+    let Node::List(rules) = section("access") else { panic!("rules are a list") };
+    let documented_of_rules: BTreeSet<String> = rules.iter().flat_map(keys).collect();
+    assert_eq!(documented_of_rules, names(&[access::RULE_KEYS]));
+    assert_eq!(keys(section("login")), names(&[access::LOGIN_KEYS]));
 }
 
 proptest! {

@@ -11,6 +11,8 @@ use crate::vocabulary::Disconnect;
 pub struct Care {
     /// How long they are kept.
     pub grace: Duration,
+    /// Whether those of a JPEG stream are shown "no signal" once a second.
+    pub no_signal: bool,
 }
 
 impl Care {
@@ -19,9 +21,14 @@ impl Care {
     /// closed in order.
     pub async fn run(self, stream: Arc<Stream>) {
         let mut status = stream.status();
+        let mut shown = None;
         loop {
             status.mark_unchanged();
-            let next = stream.away_since().map(|since| self.dismiss(&stream, since, Instant::now()));
+            let now = Instant::now();
+            let next = stream.away_since().map(|since| {
+                let next = self.dismiss(&stream, since, now);
+                if self.no_signal { next.min(show(&stream, since, &mut shown, now)) } else { next }
+            });
             let due = async {
                 match next {
                     Some(next) => tokio::time::sleep_until(next.into()).await,
@@ -52,6 +59,20 @@ impl Care {
         next
     }
 }
+
+/// Shows "no signal" when that is due at `now`: when the source has been away for a second, and then every second. Returns
+/// when it is due next.
+fn show(stream: &Stream, since: Instant, shown: &mut Option<Instant>, now: Instant) -> Instant {
+    let due = shown.filter(|shown| *shown >= since).unwrap_or(since) + NO_SIGNAL_EVERY;
+    if due > now {
+        return due;
+    }
+    stream.show_no_signal(now);
+    *shown = Some(now);
+    now + NO_SIGNAL_EVERY
+}
+
+const NO_SIGNAL_EVERY: Duration = Duration::from_secs(1);
 
 /// With no grace at all the viewers are still not looked through more often than this.
 const SHORTEST: Duration = Duration::from_millis(100);

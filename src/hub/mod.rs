@@ -2,13 +2,17 @@
 //!
 //! A [`Stream`] is a ring of [`Burst`]s with one [`Publisher`] and any number of [`Subscription`]s. The publisher never
 //! waits: a viewer that falls behind misses bursts, is told so, and harms nobody. Numbers that continue through
-//! reconnects are computed once here, for all viewers ([`crate::rtp::Timeline`]).
+//! reconnects are computed once here, for all viewers ([`crate::rtp::Timeline`]). While a source is away, [`Care`] looks
+//! after its viewers and [`Record`] keeps what went wrong.
 
 mod burst;
+mod cache;
 mod care;
 mod coalesce;
+mod datagrams;
 mod publisher;
 mod record;
+mod standby;
 mod status;
 mod stream;
 #[cfg(test)]
@@ -27,6 +31,7 @@ pub use status::{BitRate, Described, Failure, Status, TrackStats};
 pub use stream::{Delivery, Demand, RING, Stream, Subscription};
 pub use viewer::{Seat, Tally, Viewer};
 
+use crate::config::Viewing;
 use crate::metrics::Metrics;
 
 /// All streams, by name.
@@ -48,14 +53,19 @@ impl Hub {
         &self.metrics
     }
 
-    /// Adds a stream, in place of one of the same name, whose viewers leave.
+    /// Adds a stream with the default rules for its viewers, in place of one of the same name, whose viewers leave.
     pub fn add(&self, name: &str) -> Publisher {
+        self.add_with(name, Viewing::default())
+    }
+
+    /// Adds a stream that is given to its viewers like this, in place of one of the same name, whose viewers leave.
+    pub fn add_with(&self, name: &str, viewing: Viewing) -> Publisher {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         // Closed first: both have the same metrics, and the new one's state is to be the last word.
         if let Some(replaced) = streams.get(name) {
             replaced.close();
         }
-        let (stream, publisher) = Stream::new(name, self.metrics.stream(name));
+        let (stream, publisher) = Stream::new(name, self.metrics.stream(name), viewing);
         streams.insert(name.to_owned(), stream);
         publisher
     }

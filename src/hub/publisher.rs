@@ -10,10 +10,11 @@ use tokio::time::Sleep;
 
 use super::burst::BurstBuilder;
 use super::coalesce::Coalescing;
+use super::standby::Standby;
 use super::status::{Failure, TrackStats};
 use super::stream::Stream;
 use super::track::TrackState;
-use crate::codec::{Codec, PacketKind};
+use crate::codec::{Codec, Cutting, PacketKind};
 use crate::config::MAX_COALESCE;
 use crate::rtp::{Header, HeaderError, StreamClock, WallTime};
 use crate::sdp::Description;
@@ -34,6 +35,8 @@ pub struct Publisher {
     patience: Option<Pin<Box<Sleep>>>,
     /// The packets gathered hold the end of a picture: nothing in them is worth waiting for.
     picture_ended: bool,
+    /// It failed, and nothing came since.
+    is_away: bool,
 }
 
 impl Publisher {
@@ -47,6 +50,7 @@ impl Publisher {
             coalescing: Coalescing::new(MAX_COALESCE),
             patience: None,
             picture_ended: false,
+            is_away: false,
         }
     }
 
@@ -80,6 +84,7 @@ impl Publisher {
             return;
         }
         self.flush();
+        self.take_over();
         let kept: Vec<bool> = description
             .tracks
             .iter()
@@ -91,6 +96,10 @@ impl Publisher {
         } else {
             self.stream.clock().start_epoch();
         }
+        let tracks = &description.tracks;
+        self.builder.cut_as(tracks.iter().map(|track| Cutting::of(track.codec, track.fmtp.as_deref())));
+        let main = tracks.iter().find(|track| track.is_video()).map(|track| track.id);
+        self.stream.cache().begin(main);
         for (state, track) in self.tracks.iter_mut().zip(&mut description.tracks) {
             state.begin(track);
             if let Some(sets) = state.access_points.parameter_sets() {
@@ -98,6 +107,14 @@ impl Publisher {
             }
         }
         self.describe(description);
+    }
+
+    /// Takes the numbers back from what stood in for the camera.
+    fn take_over(&mut self) {
+        self.is_away = false;
+        if let Some(standby) = self.stream.standby().take() {
+            standby.give_back(&mut self.tracks, &mut self.builder);
+        }
     }
 
     /// Goes over to other tracks, of which those that are `kept` go on with their numbers.
@@ -158,10 +175,16 @@ impl Publisher {
         if self.stream.is_closed() {
             return;
         }
+        // An old picture is not shown as if it were the present one.
+        self.stream.cache().end();
         let metrics = &self.stream.metrics;
         metrics.failure(class);
         metrics.phase(Phase::Retrying);
         metrics.retry_delay.set(delay.as_secs_f64());
+        if !std::mem::replace(&mut self.is_away, true) {
+            let name = self.stream.name();
+            *self.stream.standby() = Standby::new(&self.tracks, self.generation, &self.builder, name);
+        }
         let now = Instant::now();
         let since = self.stream.outage_begins(self.last_packet.take().unwrap_or(now));
         self.stream.record_with(|record| {
@@ -199,6 +222,9 @@ impl Publisher {
         received: Instant,
     ) -> Result<PacketKind, HeaderError> {
         let header = Header::parse(packet)?;
+        if self.is_away {
+            self.take_over();
+        }
         let Some(state) = self.tracks.get_mut(track.index()) else { return Ok(PacketKind::default()) };
         self.last_packet = Some(received);
         let arrival = self.stream.elapsed(received);
@@ -237,6 +263,9 @@ impl Publisher {
         self.picture_ended |= header.marker && state.is_video;
         kind.key |= state.track.codec.has_key_frames() && state.keyless.may_start(kind, arrival);
         let seen = kind;
+        if kind.key && state.track.codec == Codec::Jpeg {
+            state.picture(&packet[header.payload.clone()]);
+        }
         if kind.key {
             (place, kind) = state.recap(track, place, kind, &header, received, &mut self.builder);
         }
@@ -287,8 +316,7 @@ impl Publisher {
     pub fn flush(&mut self) {
         self.picture_ended = false;
         let Some(burst) = self.builder.finish(self.generation) else { return };
-        // Fails when nobody watches, which is no failure.
-        let _ = self.stream.ring.send(Arc::new(burst));
+        self.stream.publish(burst);
         self.count();
     }
 

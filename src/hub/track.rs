@@ -36,6 +36,8 @@ pub(super) struct TrackState {
     pub(super) marks: bool,
     /// What the current burst adds to the statistics.
     pub(super) gathered: Gathered,
+    /// The type, width and height of the last JPEG, as RFC 2435 section 3.1 sends them.
+    pub(super) jpeg: Option<[u8; 3]>,
     recap: Recap,
     /// It has had an epoch before.
     has_run: bool,
@@ -95,6 +97,7 @@ impl TrackState {
             marked: false,
             marks: false,
             gathered: Gathered::default(),
+            jpeg: None,
             recap: Recap::Off,
             has_run: false,
             scratch: Vec::new(),
@@ -123,6 +126,14 @@ impl TrackState {
             self.recap = Recap::Next;
         }
         self.has_run = true;
+    }
+
+    /// Looks at the payload that begins a JPEG.
+    pub(super) fn picture(&mut self, payload: &[u8]) {
+        // A width or height of 0 is one that the header cannot tell.
+        if let [_, _, _, _, kind, _, width @ 1..=u8::MAX, height @ 1..=u8::MAX, ..] = payload {
+            self.jpeg = Some([*kind, *width, *height]);
+        }
     }
 
     /// Puts the parameter sets in front of a packet with which viewers may start, where they are due and the packet brings

@@ -16,6 +16,7 @@ pub(super) struct Families {
     pub(super) source_retry_attempt: IntGaugeVec,
     pub(super) source_retry_delay: GaugeVec,
     pub(super) source_outage: prometheus::CounterVec,
+    pub(super) no_signal_frames: IntCounterVec,
     pub(super) source_last_frame: GaugeVec,
     pub(super) source_frames: IntCounterVec,
     pub(super) source_fps: GaugeVec,
@@ -32,6 +33,7 @@ pub(super) struct Families {
     pub(super) viewer_sent_packets: IntCounterVec,
     pub(super) viewer_sent_bytes: IntCounterVec,
     pub(super) viewer_skipped_frames: IntCounterVec,
+    pub(super) gop_cache_dropped: IntCounterVec,
     pub(super) viewer_start: HistogramVec,
     pub(super) relay_latency: HistogramVec,
 }
@@ -96,6 +98,12 @@ pub(super) fn register(registry: &Registry) -> (Families, ProcessWide) {
             r,
             "source_outage_seconds_total",
             "Time without packets while the source should have delivered.",
+            stream,
+        ),
+        no_signal_frames: counter(
+            r,
+            "no_signal_frames_total",
+            "Pictures shown in place of a JPEG camera's while it was away (no_signal); not among source_frames_total.",
             stream,
         ),
         source_last_frame: gauge(
@@ -172,6 +180,12 @@ pub(super) fn register(registry: &Registry) -> (Families, ProcessWide) {
             "viewer_sent_bytes_total",
             "Bytes of RTP and RTCP handed to the kernel.",
             transport,
+        ),
+        gop_cache_dropped: counter(
+            r,
+            "gop_cache_dropped_total",
+            "Times that the pictures since a key frame outgrew gop_cache_size or gop_cache_age.",
+            stream,
         ),
         viewer_skipped_frames: counter(
             r,

@@ -27,10 +27,14 @@ pub struct StreamMetrics {
     pub retry_delay: Gauge,
     /// `source_outage_seconds_total`
     pub outage: Counter,
+    /// `no_signal_frames_total`
+    pub no_signal_frames: IntCounter,
     /// `source_key_frame_interval_seconds`
     pub key_frame_interval: Gauge,
     /// `source_clock_offset_seconds`
     pub clock_offset: Gauge,
+    /// `gop_cache_dropped_total`
+    pub gop_cache_dropped: IntCounter,
     /// `viewer_start_seconds`
     pub viewer_start: Histogram,
     viewers: Vec<ViewerMetrics>,
@@ -98,8 +102,10 @@ impl StreamMetrics {
             retry_attempt: families.source_retry_attempt.with_label_values(stream),
             retry_delay: families.source_retry_delay.with_label_values(stream),
             outage: families.source_outage.with_label_values(stream),
+            no_signal_frames: families.no_signal_frames.with_label_values(stream),
             key_frame_interval: families.source_key_frame_interval.with_label_values(stream),
             clock_offset: families.source_clock_offset.with_label_values(stream),
+            gop_cache_dropped: families.gop_cache_dropped.with_label_values(stream),
             viewer_start: families.viewer_start.with_label_values(stream),
             viewers: Transport::ALL.iter().map(|t| ViewerMetrics::new(families, name, t.as_str())).collect(),
             all_viewers,
@@ -185,7 +191,9 @@ impl StreamMetrics {
         }
         let _ = families.source_connects.remove_label_values(&[name]);
         let _ = families.source_reconnects.remove_label_values(&[name]);
+        let _ = families.no_signal_frames.remove_label_values(&[name]);
         let _ = families.source_outage.remove_label_values(&[name]);
+        let _ = families.gop_cache_dropped.remove_label_values(&[name]);
         let _ = families.viewer_start.remove_label_values(&[name]);
         for phase in Phase::ALL {
             let _ = families.source_state.remove_label_values(&[name, phase.as_str()]);

@@ -11,10 +11,13 @@
 //! | [`session_id`] | `Session` |
 //! | [`range`] | `Range` |
 //! | [`rtp_info`] | `RTP-Info` |
+//! | [`authorization`], [`digest`] | `Authorization` |
 //!
 //! Nothing here keeps state between calls, and nothing here can be made to panic or to hold more than
 //! [`Limits`] by what a peer sends.
 
+pub mod authorization;
+pub mod digest;
 mod headers;
 mod message;
 mod method;

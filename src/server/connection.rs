@@ -19,6 +19,8 @@ use super::fanout::{self, Subscriber};
 use super::outbox::Outbox;
 use super::session::Next;
 use super::udp::UdpHandle;
+use crate::access::{Schemes, Visitor};
+use crate::config::SlowViewer;
 use crate::hub::Stream;
 use crate::rtsp::{self, Item, Response};
 use crate::vocabulary::Disconnect;
@@ -35,6 +37,8 @@ pub(super) struct Connection {
     pub(super) udp: Vec<UdpHandle>,
     /// The stream described last, and which generation of it.
     pub(super) described: Option<(Weak<Stream>, u32)>,
+    /// Who is there.
+    pub(super) visitor: Visitor,
     /// To be closed once everything is written.
     pub(super) closing: Option<Disconnect>,
     input: BytesMut,
@@ -65,6 +69,7 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Share
         sessions: Vec::new(),
         udp: Vec::new(),
         described: None,
+        visitor: Visitor::new(peer.ip(), Schemes { digest: true, basic: false }),
         closing: None,
         input: BytesMut::new(),
         incomplete: None,
@@ -241,10 +246,16 @@ impl Connection {
         // Who reads what we write lives: rtspsrc sends no keep-alive over TCP. UDP sessions have their own time-out; as
         // long as they live the connection stays, since rtspsrc reconnects when it closes.
         let engaged = !self.udp.is_empty() || self.sessions.iter().any(|here| here.session().is_playing());
+        let blocked = self.outbox.blocked_since();
+        let impatient = self.sessions.iter().filter_map(|here| {
+            let session = here.session();
+            let viewing = session.mount().stream().viewing();
+            (viewing.slow_viewer == SlowViewer::Disconnect).then_some(viewing.max_lag)
+        });
+        let max_lag = impatient.min();
         let deadlines = [
-            self.outbox
-                .blocked_since()
-                .map(|since| (since + settings.write_timeout, Disconnect::WriteTimeout)),
+            blocked.zip(max_lag).map(|(since, max_lag)| (since + max_lag, Disconnect::TooSlow)),
+            blocked.map(|since| (since + settings.write_timeout, Disconnect::WriteTimeout)),
             self.incomplete.map(|since| (since + settings.request_timeout, Disconnect::Protocol)),
             (!engaged).then(|| (self.last_heard + settings.session_timeout, Disconnect::Timeout)),
         ];
@@ -286,7 +297,7 @@ impl Connection {
             session.end(reason);
         }
         // To close with bytes unread is a reset, and with it the viewer may lose what it was told last.
-        if !self.finished && reason != Disconnect::WriteTimeout {
+        if !self.finished && !matches!(reason, Disconnect::WriteTimeout | Disconnect::TooSlow) {
             let _ = time::timeout_at(deadline, hang_up(socket)).await;
         }
     }

@@ -6,6 +6,8 @@
 //! live on, and no player makes use of that. A session over UDP is a task of its own and is reached by its id from any
 //! connection of the same address.
 
+mod access;
+mod ahead;
 mod connection;
 mod fanout;
 mod mount;
@@ -31,6 +33,7 @@ pub use mount::Mounts;
 pub use playback::{ClipMount, ClipSettings};
 pub use udp::UdpPorts;
 
+use crate::access::Access;
 use crate::metrics::Metrics;
 use crate::rtsp::Limits;
 use crate::workers::Workers;
@@ -63,6 +66,7 @@ struct Shared {
     udp: Option<Arc<UdpPorts>>,
     udp_sessions: Arc<UdpTable>,
     metrics: Arc<Metrics>,
+    access: Arc<Access>,
     workers: Workers,
     connections: AtomicUsize,
     /// Ends every session.
@@ -78,6 +82,7 @@ pub struct Server {
 impl Server {
     /// A server of `mounts`, whose viewers are placed on `workers`; TCP only where `udp` is `None`. It serves until
     /// `stop`.
+    /// Anybody may watch, unless [`Server::with_access`] says otherwise.
     pub fn new(
         mounts: Mounts,
         udp: Option<UdpPorts>,
@@ -91,12 +96,22 @@ impl Server {
             settings,
             udp: udp.map(Arc::new),
             udp_sessions: Arc::default(),
+            access: Arc::new(Access::open(Arc::clone(&metrics))),
             metrics,
             workers,
             connections: AtomicUsize::new(0),
             stop,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Asks `access` who may watch what.
+    #[must_use]
+    pub fn with_access(mut self, access: Arc<Access>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.access = access;
+        }
+        self
     }
 
     /// Accepts connections until it is stopped. Viewers are then said goodbye to; `Workers::drained` tells when they are gone.

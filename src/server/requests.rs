@@ -39,7 +39,10 @@ impl Connection {
         let Ok(cseq) = request.cseq() else { return (Response::new(Status::BAD_REQUEST), None) };
         let (response, written) = match unsupported(request) {
             Some(tags) => (Response::new(Status::OPTION_NOT_SUPPORTED).header("Unsupported", tags), None),
-            None => self.dispatch(request).await,
+            None => match self.admit(request).await {
+                Ok(()) => self.dispatch(request).await,
+                Err(refused) => (refused, None),
+            },
         };
         let mut response = response.header("CSeq", cseq).header("Server", SERVER);
         if let Some(timestamp) = request.headers.get("Timestamp") {
@@ -126,7 +129,7 @@ impl Connection {
         let (id, _) = session_id::parse(header)?;
         match self.sessions.iter().position(|here| here.session().id() == id) {
             Some(index) => Some(Found::Here(index)),
-            None => self.shared.udp_sessions.find(id, self.peer.ip()).map(Found::Udp),
+            None => self.shared.udp_sessions.find(id, &self.owner()).map(Found::Udp),
         }
     }
 
@@ -273,7 +276,7 @@ impl Connection {
         client: PortPair,
     ) -> Result<Response, Status> {
         let ports = Arc::clone(self.shared.udp.as_ref().ok_or(Status::UNSUPPORTED_TRANSPORT)?);
-        let (mut seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.peer.ip());
+        let (mut seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.owner());
         let carrier = seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
         let ssrc = session.set_up(track, carrier)?;
         let response = Response::new(Status::OK)

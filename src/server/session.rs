@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::ahead::Ahead;
 use super::mount::{Feed, Mount};
 use super::playback::Playback;
 use super::player::{Carrier, Player};
@@ -64,6 +65,7 @@ struct Ready {
 pub(super) struct Playing {
     pub(super) player: Player,
     pub(super) feed: Feed,
+    pub(super) ahead: Ahead,
     pub(super) seat: Seat,
     /// When PLAY came, until the first key-frame packet is sent.
     pub(super) asked: Option<Instant>,
@@ -115,7 +117,8 @@ impl Session {
     ) -> Self {
         let id = format!("{:032x}", rand::random::<u128>());
         // The same name for all tracks of a session, different for each session, and no address in it (RFC 7022).
-        let player = Player::new(described, format!("fanlight-{:016x}", rand::random::<u64>()));
+        let cname = format!("fanlight-{:016x}", rand::random::<u64>());
+        let player = Player::new(described, cname, mount.stream().viewing());
         let Viewer { peer, transport, user_agent } = viewer;
         Self {
             id,
@@ -186,6 +189,16 @@ impl Session {
     /// The carrier of a track that is set up.
     pub(super) fn carrier(&self, track: TrackId) -> Option<Carrier> {
         self.player().track(track).map(|track| track.carrier)
+    }
+
+    /// The tracks that are set up.
+    pub(super) fn tracks(&self) -> impl Iterator<Item = TrackId> {
+        self.player().tracks().map(|(id, _)| id)
+    }
+
+    /// Sends a track's packets there from now on.
+    pub(super) fn set_carrier(&mut self, track: TrackId, carrier: Carrier) {
+        self.player_mut().set_carrier(track, carrier);
     }
 
     /// The carriers of the tracks that are set up.
@@ -330,7 +343,13 @@ impl Session {
                     .seat
                     .unwrap_or_else(|| stream.join(self.peer, self.transport, self.user_agent.clone()));
                 seat.plays();
-                Playing { player: ready.player, feed, seat, asked: Some(now) }
+                Playing {
+                    player: ready.player,
+                    feed,
+                    ahead: Ahead::new(self.transport),
+                    seat,
+                    asked: Some(now),
+                }
             }
             State::Playing(playing) => playing,
         };
@@ -343,9 +362,12 @@ impl Session {
             self.state = if was_playing { State::Playing(playing) } else { State::Ready(playing.pause()) };
             return Err(Status::INVALID_RANGE);
         }
-        let Playing { player, feed, .. } = &mut playing;
+        let Playing { player, feed, ahead, .. } = &mut playing;
         let stream = self.mount.stream();
         player.play(scope, now, |track| feed.report(stream, track, now).map(|(moment, _)| moment));
+        if matches!(feed, Feed::Live { .. }) {
+            ahead.want();
+        }
         let infos: Vec<RtpInfo> = player
             .tracks()
             .filter(|(_, track)| track.is_playing())
@@ -390,11 +412,7 @@ impl Session {
     /// Gives up one track, or all. Returns whether that was the end of the session.
     fn tear_down(&mut self, scope: Option<TrackId>) -> bool {
         let Some(track) = scope else { return true };
-        let player = match &mut self.state {
-            State::Init(Init { player })
-            | State::Ready(Ready { player, .. })
-            | State::Playing(Playing { player, .. }) => player,
-        };
+        let player = self.player_mut();
         player.remove(track);
         player.tracks().next().is_none()
     }
@@ -406,6 +424,14 @@ impl Session {
 
     fn player(&self) -> &Player {
         match &self.state {
+            State::Init(Init { player })
+            | State::Ready(Ready { player, .. })
+            | State::Playing(Playing { player, .. }) => player,
+        }
+    }
+
+    fn player_mut(&mut self) -> &mut Player {
+        match &mut self.state {
             State::Init(Init { player })
             | State::Ready(Ready { player, .. })
             | State::Playing(Playing { player, .. }) => player,

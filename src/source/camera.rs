@@ -1,26 +1,117 @@
-//! One session with a camera, through `retina`.
+//! Sessions with cameras, through `retina`.
 //!
-//! What the library does not bound is bounded here: every step of the handshake has a time limit, and the caller polls
-//! a playing session at least twice a second, because a request sent by the camera makes the library forget its waker
-//! (conformance, part f).
+//! What the library does not bound is bounded here and by the driver: every step of the handshake has a time limit, and
+//! a playing session is polled at least twice a second, because a request sent by the camera makes the library forget
+//! its waker (conformance, part f).
+//!
+//! Over UDP the library sends one small packet from each of its ports to the camera's at SETUP (`punch_firewall_hole`),
+//! so that a NAT lets the media in. It keeps its sockets to itself: what would keep the hole open later on (packets every
+//! few seconds, receiver reports) cannot be sent through its API.
 
+use std::cell::RefCell;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_util::Stream as _;
-use retina::client::{self, PacketItem, PlayOptions, SessionGroup, SessionOptions, SetupOptions};
+use futures_util::future::join_all;
+use futures_util::{FutureExt as _, Stream as _};
+use retina::client::{
+    self, PacketItem, PlayOptions, SessionGroup, SessionOptions, SetupOptions, TeardownPolicy,
+};
 
 use super::error::{Error, Step};
+use super::session::{Client, Data, Event, Local, Packet, Request, Session};
 use crate::config::CameraUrl;
-use crate::rtp::WallTime;
+use crate::metrics::Metrics;
 use crate::rtp::rtcp;
 use crate::sdp::{self, Description};
 use crate::vocabulary::{FailureClass, TrackId, Transport};
 
+/// Opens sessions with the cameras of one stream.
+pub(super) struct Cameras {
+    cameras: Vec<CameraUrl>,
+    /// `transport: auto`: what fails over UDP may do over TCP.
+    udp_is_a_guess: bool,
+    metrics: Arc<Metrics>,
+    /// The library's records of sessions whose TEARDOWN is under way. One to a session: a panic in the task of one
+    /// makes everybody panic who waits for its group.
+    groups: RefCell<Vec<Arc<SessionGroup>>>,
+}
+
+impl Cameras {
+    pub(super) fn new(cameras: Vec<CameraUrl>, udp_is_a_guess: bool, metrics: Arc<Metrics>) -> Self {
+        Self { cameras, udp_is_a_guess, metrics, groups: RefCell::default() }
+    }
+
+    /// A group for one more session. Those that nobody holds any more, neither session nor TEARDOWN, are forgotten.
+    fn new_group(&self) -> Arc<SessionGroup> {
+        let mut groups = self.groups.borrow_mut();
+        groups.retain(|group| Arc::strong_count(group) > 1);
+        let group = Arc::new(SessionGroup::default());
+        groups.push(Arc::clone(&group));
+        group
+    }
+}
+
+impl Client for Cameras {
+    fn open(&self, request: Request) -> Local<Result<Box<dyn Session>, Error>> {
+        let camera = self.cameras[request.source].clone();
+        let group = self.new_group();
+        let udp_is_a_guess = self.udp_is_a_guess && request.transport == Transport::Udp;
+        Box::pin(async move {
+            let described = Described::open(&camera, group, &request).await?;
+            request.progress.answer();
+            match described.play(request.transport, request.step_limit).await {
+                // It says so (461), or the library could not use its answer.
+                Err(error)
+                    if udp_is_a_guess
+                        && matches!(error.class, FailureClass::Status | FailureClass::Protocol) =>
+                {
+                    Err(Error::new(FailureClass::NoUdp, format!("{error}: TCP is next")))
+                }
+                played => played.map(|session| Box::new(session) as Box<dyn Session>),
+            }
+        })
+    }
+
+    fn goodbye(&self) -> Local<()> {
+        let groups = self.groups.borrow().clone();
+        let metrics = Arc::clone(&self.metrics);
+        Box::pin(async move {
+            let each = groups.into_iter().map(|group| {
+                let metrics = Arc::clone(&metrics);
+                async move {
+                    // An error is a TEARDOWN that the camera did not take: there is nothing more to do about it.
+                    if AssertUnwindSafe(group.await_teardown()).catch_unwind().await.is_err() {
+                        // The task that was to send it panicked: on a space behind the session's id, say.
+                        metrics.task_panics.inc();
+                    }
+                }
+            });
+            join_all(each).await;
+        })
+    }
+
+    fn forgotten(&self) -> Option<Local<()>> {
+        let groups = self.groups.borrow();
+        let left: Vec<_> =
+            groups.iter().filter(|group| group.stale_sessions().num_sessions > 0).cloned().collect();
+        if left.is_empty() {
+            return None;
+        }
+        Some(Box::pin(async move {
+            for group in left {
+                let stale = group.stale_sessions();
+                group.await_stale_sessions(&stale).await;
+            }
+        }))
+    }
+}
+
 /// A session whose tracks are known and not yet set up.
-pub(super) struct Described {
+struct Described {
     session: client::Session<client::Described>,
     /// The index of each track in the library's list.
     indices: Vec<usize>,
@@ -28,38 +119,30 @@ pub(super) struct Described {
 }
 
 /// A session that delivers packets.
-pub(super) struct Playing {
+struct Playing {
     session: client::Session<client::Playing>,
+    description: Description,
+    transport: Transport,
     /// The track of each index in the library's list.
     tracks: Vec<Option<TrackId>>,
 }
 
-/// What a camera sends.
-pub(super) enum Event {
-    /// An RTP packet.
-    Packet(retina::rtp::ReceivedPacket),
-    /// Sender reports: the camera's wall clock and the RTP timestamp of the same moment.
-    Reports(retina::rtcp::ReceivedCompoundPacket),
-}
-
 impl Described {
-    /// Connects and asks for the description. A step that takes longer than `limit` is a failure.
-    pub(super) async fn open(
-        camera: &CameraUrl,
-        group: Arc<SessionGroup>,
-        limit: Duration,
-    ) -> Result<Self, Error> {
+    /// Connects and asks for the description. A step that takes longer than its limit is a failure.
+    async fn open(camera: &CameraUrl, group: Arc<SessionGroup>, request: &Request) -> Result<Self, Error> {
         let credentials = camera.credentials().map(|credentials| client::Credentials {
             username: credentials.username.clone(),
             password: credentials.password.reveal().to_owned(),
         });
+        let teardown = if request.insist_on_teardown { TeardownPolicy::Always } else { TeardownPolicy::Auto };
         let options = SessionOptions::default()
             .creds(credentials)
             .user_agent(concat!("fanlight/", env!("CARGO_PKG_VERSION")).to_owned())
             .session_group(group)
+            .teardown(teardown)
             .session_id(client::SessionIdPolicy::UseFirst);
         let described = client::Session::describe(camera.url().clone(), options);
-        let session = within(limit, Step::Describe, described).await?;
+        let session = within(request.step_limit, Step::Describe, described).await?;
         let sdp = sdp::parse(session.sdp())
             .map_err(|error| Error::new(FailureClass::Protocol, format!("the camera's SDP: {error}")))?;
         let (description, indices) = match_tracks(Description::from_sdp(&sdp), session.streams());
@@ -72,13 +155,8 @@ impl Described {
         Ok(Self { session, indices, description })
     }
 
-    /// The tracks.
-    pub(super) fn description(&self) -> &Description {
-        &self.description
-    }
-
     /// Sets every track up and starts them. A track that the camera refuses to set up is left out, unless all are.
-    pub(super) async fn play(mut self, transport: Transport, limit: Duration) -> Result<Playing, Error> {
+    async fn play(mut self, transport: Transport, limit: Duration) -> Result<Playing, Error> {
         let mut tracks = vec![None; self.session.streams().len()];
         let mut refused = None;
         for (track, &index) in self.description.tracks.iter().zip(&self.indices) {
@@ -90,7 +168,7 @@ impl Described {
             match within(limit, Step::Setup, setup).await {
                 Ok(()) => tracks[index] = Some(track.id),
                 Err(error) if matches!(error.class, FailureClass::Status | FailureClass::NotFound) => {
-                    tracing::warn!(track = %track.id, kind = track.kind, %error, "the camera refuses a track");
+                    tracing::debug!(track = %track.id, kind = track.kind, %error, "the camera refuses a track");
                     refused = Some(error);
                 }
                 Err(error) => return Err(error),
@@ -104,37 +182,64 @@ impl Described {
             .initial_seq(client::InitialSequenceNumberPolicy::Ignore)
             .unknown_rtcp_ssrc(client::UnknownRtcpSsrcPolicy::DropPackets);
         let session = within(limit, Step::Play, self.session.play(options)).await?;
-        Ok(Playing { session, tracks })
+        Ok(Playing { session, description: self.description, transport, tracks })
     }
 }
 
-impl Playing {
-    /// The next packet. `Ready(None)` when the camera closed the connection.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
+impl Session for Playing {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn transport(&self) -> Option<Transport> {
+        Some(self.transport)
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
         loop {
-            return Poll::Ready(match ready!(Pin::new(&mut self.session).poll_next(cx)) {
-                None => None,
-                Some(Ok(PacketItem::Rtp(packet))) => Some(Ok(Event::Packet(packet))),
-                Some(Ok(PacketItem::Rtcp(reports))) => Some(Ok(Event::Reports(reports))),
-                Some(Ok(_)) => continue, // kinds of a later version of the library
-                Some(Err(error)) => Some(Err(Error::from_retina(&error, Step::Playing))),
-            });
+            let item = match ready!(Pin::new(&mut self.session).poll_next(cx)) {
+                Some(Ok(item)) => item,
+                Some(Err(error)) => return Poll::Ready(Err(Error::from_retina(&error, Step::Playing))),
+                None => {
+                    let message = "the camera closed the connection";
+                    return Poll::Ready(Err(Error::new(FailureClass::EndOfStream, message)));
+                }
+            };
+            match item {
+                PacketItem::Rtp(packet) => {
+                    let Some(track) = self.tracks.get(packet.stream_id()).copied().flatten() else {
+                        continue;
+                    };
+                    let received = packet.ctx().received();
+                    return Poll::Ready(Ok(Event::Packet(Packet {
+                        track,
+                        received,
+                        data: Data::Retina(packet),
+                    })));
+                }
+                PacketItem::Rtcp(reports) => {
+                    let Some(track) = self.tracks.get(reports.stream_id()).copied().flatten() else {
+                        continue;
+                    };
+                    if let Some(event) = sender_report(track, reports.raw()) {
+                        return Poll::Ready(Ok(event));
+                    }
+                }
+                _ => {} // kinds of a later version of the library
+            }
         }
     }
-
-    /// The track of one of the library's streams.
-    pub(super) fn track(&self, index: usize) -> Option<TrackId> {
-        self.tracks.get(index).copied().flatten()
-    }
 }
 
-/// Hands each sender report of a compound packet to `each`: the camera's time, and the RTP timestamp of that moment.
-pub(super) fn sender_reports(compound: &[u8], mut each: impl FnMut(WallTime, u32)) {
+/// What the sender report of a compound packet says; the first, if there are several.
+fn sender_report(track: TrackId, compound: &[u8]) -> Option<Event> {
+    let mut event = None;
     rtcp::read(compound, |item| {
         if let rtcp::Item::SenderReport(report) = item {
-            each(report.ntp.into(), report.timestamp);
+            event.get_or_insert(Event::Report { track, ntp: report.ntp.into(), timestamp: report.timestamp });
         }
     });
+    event
 }
 
 async fn within<T>(
@@ -167,9 +272,4 @@ fn match_tracks(mut description: Description, streams: &[client::Stream]) -> (De
         track.id = TrackId(index as u8);
     }
     (description, indices)
-}
-
-/// When a packet arrived, for latencies: the library stamps it as it reads it from the socket.
-pub(super) fn received(packet: &retina::rtp::ReceivedPacket) -> Instant {
-    packet.ctx().received()
 }

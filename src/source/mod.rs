@@ -1,14 +1,38 @@
 //! Where streams come from: cameras, through `retina`, and files.
 //!
-//! [`run`] keeps one stream's source going for as long as the stream exists. It knows sessions by what they deliver,
-//! not by the library behind them. It never waits on a viewer: publishing is not `async`.
+//! [`run`] keeps one stream's source going for as long as the stream exists. It never waits on a viewer: publishing is
+//! not `async`. From the top down:
+//!
+//! | file | what |
+//! |---|---|
+//! | `supervisor` | while the stream is wanted, until it is stopped |
+//! | `driver`, `takeover`, `failures` | which sessions are open, which is published, what a failure leads to |
+//! | `plan`, [`policy`] | what the user wants, what is known of each source, and all decisions, without clock and socket |
+//! | `sessions`, `attempt`, `backlog`, `catch_up` | the session that is published, and those that prove themselves beside it |
+//! | `session` | the seam: what a session is, whoever talks to the camera |
+//! | `camera`, `file` | the clients behind it |
+//! | `hosts`, `news`, `error` | turns among all streams, what is worth a line in the log, what went wrong |
 
+mod attempt;
+mod backlog;
 mod camera;
+mod catch_up;
+mod driver;
 mod error;
+mod failures;
 mod file;
+mod hosts;
+mod news;
+mod plan;
 pub mod policy;
+mod session;
+mod sessions;
 mod supervisor;
+mod takeover;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Error, Step};
 pub use file::load;
-pub use supervisor::{Sources, run};
+pub use hosts::Sources;
+pub use supervisor::run;

@@ -213,6 +213,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
     }
 }
 
+/// The stream that a request's path is about, for the rules; `None` where it is about no single one. It is read as
+/// [`Target`] is, so that no spelling leads around a rule.
+pub(super) fn stream_of(path: &str) -> Option<String> {
+    let encoded = path.strip_prefix("/api/v1/streams/")?;
+    let decoded = crate::config::percent_decode(encoded);
+    Some(Target::new(path, decoded).name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

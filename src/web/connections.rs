@@ -5,12 +5,16 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,6 +23,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{self, Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::access::Peer;
 use crate::metrics::Metrics;
 use crate::workers::panic_message;
 
@@ -32,7 +37,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, metrics: &Metri
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next() => note_panic(ended, metrics),
             accepted = accept(&listener), if room => {
-                connections.spawn(connection(accepted, router.clone(), stop.clone()));
+                connections.spawn(connection(accepted.0, accepted.1, router.clone(), stop.clone()));
             }
         }
     }
@@ -47,10 +52,10 @@ pub(super) async fn serve(listener: TcpListener, router: Router, metrics: &Metri
 }
 
 /// The next connection. Out of descriptors, mostly, there is none: some will be closed.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => return socket,
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!("cannot accept an HTTP connection: {error}");
                 time::sleep(ACCEPT_PAUSE).await;
@@ -59,12 +64,17 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) {
+async fn connection(socket: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_PATIENCE)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(Progress::new(socket)), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Progress::new(socket)), service);
     let mut served = pin!(served);
     let ended = tokio::select! {
         ended = &mut served => ended,
@@ -168,7 +178,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
+    use std::net::Ipv4Addr;
     use std::sync::Arc;
 
     use axum::routing::get;

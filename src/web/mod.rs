@@ -11,9 +11,10 @@
 //! | `/api/v1/openapi.json` | the description of the above |
 //!
 //! It looks at the [`Hub`] and asks the app for changes through [`Control`]; it knows neither sources nor the RTSP
-//! server. Nobody logs in, so it listens on loopback unless told otherwise, and refuses changes that a page of another
-//! origin asks a browser for.
+//! server. The users and rules of the configuration hold here, too. Without any nobody logs in: so it listens on loopback
+//! unless told otherwise. Changes that a page of another origin asks a browser for are refused in any case.
 
+mod access;
 mod answer;
 mod api;
 mod connections;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use control::{Change, Command, Control};
 
+use crate::access::Access;
 use crate::hub::Hub;
 use answer::Refusal;
 
@@ -62,13 +64,24 @@ struct Shared {
     control: Control,
     links: Links,
     draining: CancellationToken,
+    access: Arc<Access>,
 }
 
 impl Web {
     /// A sidecar of `hub` that sends wishes for other streams through `control`. Once `draining` is cancelled the relay
     /// is no longer ready, and the sidecar keeps answering.
     pub fn new(hub: Arc<Hub>, control: Control, links: Links, draining: CancellationToken) -> Self {
-        Self { shared: Arc::new(Shared { hub, control, links, draining }) }
+        let access = Arc::new(Access::open(Arc::clone(hub.metrics())));
+        Self { shared: Arc::new(Shared { hub, control, links, draining, access }) }
+    }
+
+    /// Asks `access` who may see and change what; otherwise everybody may.
+    #[must_use]
+    pub fn with_access(mut self, access: Arc<Access>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.access = access;
+        }
+        self
     }
 
     /// Serves until `stop`, then finishes the requests under way.
@@ -92,7 +105,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .method_not_allowed_fallback(async |method: Method| {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not possible here"))
         })
-        .with_state(shared)
+        .with_state(Arc::clone(&shared))
+        .layer(middleware::from_fn_with_state(shared, access::admit))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(guard::same_origin))
         .layer(middleware::from_fn(guard::deadline))

@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("source", 4),
     ("server", 4),
     ("web", 4),
+    ("access", 3),
     ("hub", 3),
     ("workers", 3),
     ("config", 2),

@@ -2,14 +2,21 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(unreachable_pub, reason = "`pub` in the support code says what tests may use")]
 
+mod access;
 mod conformance;
 mod continuity;
+mod faults;
 mod file_server;
 mod floors;
+mod fuzzing;
+mod instant_start;
+mod machine;
+mod nat;
 mod on_demand;
 mod reconnect;
 mod rehearsal;
 mod relaying;
+mod sessions;
 mod shutdown;
 mod slow_viewer;
 mod sources;

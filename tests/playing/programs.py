@@ -23,6 +23,10 @@ class Failure(Exception):
     """A check did not hold; the text says how."""
 
 
+class Skipped(Exception):
+    """What a check needs is not to be had on this machine; the text says what."""
+
+
 class Program:
     """A server in the background, its output in files."""
 
@@ -167,17 +171,24 @@ class Relay(Program):
 
     def __enter__(self):
         try:
-            self.wait_for(f"DESCRIBE {self.url}", lambda: answers(self.url) == 200, 30)
+            self.wait_for(f"DESCRIBE {self.url}", self.is_up, 30)
         except Failure as failure:
             self.__exit__(Failure, failure, None)
             raise
         return self
 
+    def is_up(self):
+        return answers(self.url) == 200
+
     def url_of(self, stream):
         return f"rtsp://127.0.0.1:{self.rtsp}/{stream}"
 
     def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as answer:
+        return self.request(path, "GET")
+
+    def request(self, path, method):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read().decode()
 
     def metric(self, name, **labels):
@@ -209,8 +220,8 @@ class FileServer(Program):
 class ForeignServer(Program):
     """GStreamer's RTSP server, which counts its clients."""
 
-    def __init__(self):
-        super().__init__("gst-server", "/usr/bin/python3", ROOT / "tests/gst_server.py")
+    def __init__(self, port=0):
+        super().__init__("gst-server", "/usr/bin/python3", ROOT / "tests/gst_server.py", port)
 
     def __enter__(self):
         line = self.wait_for("its port", lambda: re.search(r"listening (\d+)\n", self.said()), 30)

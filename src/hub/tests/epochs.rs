@@ -215,3 +215,47 @@ async fn during_an_outage_what_was_known_before_is_described() {
     never_live.failed(FailureClass::Refused, "refused".into(), Duration::from_secs(1), String::new());
     assert!(never_live.stream().described().now_or_never().is_none());
 }
+
+#[test]
+fn a_thousand_reconnects_leave_nothing_behind() {
+    let mut source = Source::live_with(&with_sets(MAIN_SETS));
+    let stream = source.stream();
+    let seat = join(&stream);
+    let mut viewer = stream.subscribe();
+    let sizes = |source: &Source| {
+        let series = source.hub.metrics().render().unwrap().lines().count();
+        let record = stream.record();
+        assert!(
+            record.errors().count() <= Record::ERRORS
+                && record.outages(Instant::now()).count() <= Record::OUTAGES
+        );
+        (
+            Arc::strong_count(&stream),
+            stream.viewers().len(),
+            *stream.demand().borrow(),
+            series,
+            stream.track_stats().len(),
+        )
+    };
+    let mut at_first = None;
+    for round in 1..=1000u32 {
+        // Now and then another resolution, another sound, another failure.
+        let sound = ["", "\nm=audio 0 RTP/AVP 0", "\nm=audio 0 RTP/AVP 8"][round as usize / 10 % 3];
+        let sets = if round.is_multiple_of(7) { OTHER_SETS } else { MAIN_SETS };
+        source.reconnect(&format!("{}{sound}", with_sets(sets)));
+        source.ssrc = round * 3;
+        source.send(VIDEO, KEY, 1000 * round);
+        while viewer.try_next().is_some() {}
+        if round.is_multiple_of(30) {
+            let now = sizes(&source);
+            assert_eq!(*at_first.get_or_insert(now), now, "round {round}");
+        }
+    }
+    assert!(seat.viewer().kicked().now_or_never().is_none());
+    assert_eq!(source.described().generation, 1 + 100, "one for every ten");
+    assert_eq!(stream.record().total(Instant::now()).count, 1000);
+    assert_eq!(stream.record().errors().next().unwrap().count, 1000);
+    assert!(stream.standby().is_none());
+    drop((seat, viewer));
+    assert_eq!((stream.viewers().len(), *stream.demand().borrow()), (0, 0));
+}

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 
-use super::{Burst, Care, Delivery, Described, Hub, Packet, Publisher, Seat, Stream, Subscription, Tally};
+use super::{
+    Burst, Care, Delivery, Described, Hub, Packet, Publisher, Record, Seat, Stream, Subscription, Tally,
+};
 use crate::metrics::Metrics;
 use crate::rtp::{Header, WallTime};
 use crate::sdp::{self, Description};

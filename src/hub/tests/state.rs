@@ -1,6 +1,7 @@
 //! What the state tells, and the end of a stream.
 
 use super::*;
+use crate::jpeg;
 
 #[test]
 fn the_state_tells_of_attempts_failures_and_sessions() {
@@ -74,7 +75,7 @@ fn the_record_tells_of_errors_outages_and_what_was_learned() {
 
 /// Cares for the viewers of a source while `work` is done.
 async fn cared<T>(source: &Source, grace: Duration, work: impl Future<Output = T>) -> T {
-    let care = Care { grace }.run(source.stream());
+    let care = Care { grace, no_signal: true }.run(source.stream());
     tokio::select! {
         () = care => unreachable!("it has no end"),
         done = tokio::time::timeout(Duration::from_secs(10), work) => done.expect("within ten seconds"),
@@ -155,4 +156,64 @@ fn a_stream_of_the_same_name_takes_the_place_of_the_old_one() {
     source.publisher.live(Some(Transport::Tcp));
     assert_eq!(source.metric("fanlight_source_state{state=\"connecting\",stream=\"door\"}"), 1.0);
     assert_eq!(source.metric("fanlight_source_state{state=\"stopped\",stream=\"door\"}"), 0.0);
+}
+
+#[tokio::test]
+async fn while_a_jpeg_camera_is_away_its_viewers_see_no_signal_under_the_same_numbers() {
+    let mut source = Source::live_with("m=audio 0 RTP/AVP 0\nm=video 0 RTP/AVP 26");
+    let stream = source.stream();
+    let mut viewer = stream.subscribe();
+    let clip = jpeg::Clip::demo();
+    let mut sequence = 7;
+    let mut picture = |source: &mut Source, at: Instant| {
+        sequence = jpeg::ClipPackets::new(1400).frame(&clip.frames()[0], sequence, 5, 9, |packet, _| {
+            source.publisher.packet(AUDIO, packet, at).unwrap();
+        });
+        source.publisher.flush();
+    };
+    picture(&mut source, Instant::now());
+    let before = *burst(&mut viewer).packets().last().unwrap();
+    source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(60), String::new());
+    source.publisher.failed(FailureClass::Refused, "refused".into(), Duration::from_secs(60), String::new());
+    let away = stream.away_since().unwrap();
+    let shown = cared(&source, Duration::from_secs(60), async {
+        let mut shown = Vec::new();
+        while shown.len() < 2 {
+            let Delivery::Burst(burst) = viewer.next().await else { panic!("a burst") };
+            shown.push(burst);
+        }
+        shown
+    })
+    .await;
+    assert!(away.elapsed() >= Duration::from_secs(2));
+    let mut last = before;
+    for (count, burst) in (1..).zip(&shown) {
+        let mut assembler = jpeg::Assembler::new(None);
+        let mut complete = false;
+        for packet in burst.packets() {
+            assert_eq!((packet.track, packet.sequence), (AUDIO, last.sequence + 1));
+            assert_eq!(packet.frame, before.frame + count);
+            last = *packet;
+            let rtp = &burst.wire()[packet.framed()][Packet::FRAMING..];
+            let header = Header::parse(rtp).unwrap();
+            assert_eq!(header.payload_type, 26);
+            let payload = &rtp[header.payload.clone()];
+            let pushed = assembler.push(header.timestamp, header.marker, payload);
+            complete = pushed.unwrap().is_some();
+        }
+        assert!(complete && last.marker, "a whole picture");
+    }
+    let second = shown[1].packets()[0].timestamp - shown[0].packets()[0].timestamp;
+    assert!((90_000..300_000).contains(&second), "{second}");
+    source.publisher.connecting();
+    source.publisher.begin(description("m=audio 0 RTP/AVP 0\nm=video 0 RTP/AVP 26"));
+    source.publisher.live(Some(Transport::Tcp));
+    picture(&mut source, Instant::now());
+    let after = burst(&mut viewer).packets()[0];
+    assert_eq!((after.sequence, after.frame), (last.sequence + 1, last.frame + 1));
+    assert!(after.timestamp > last.timestamp && after.restarted);
+    let quiet = tokio::time::timeout(Duration::from_millis(1500), viewer.next());
+    assert!(cared(&source, Duration::from_secs(60), quiet).await.is_err(), "it is back");
+    assert_eq!(source.metric("fanlight_no_signal_frames_total{stream=\"door\"}"), 2.0);
+    assert_eq!(source.metric("fanlight_source_frames_total{stream=\"door\",track=\"1\"}"), 2.0);
 }

@@ -16,7 +16,7 @@ use super::Line;
 use super::backlog::{Backlog, Missed};
 use super::send;
 use crate::hub::{Burst, Delivery, Stream, Subscription, Tally};
-use crate::server::session::{Next, Session};
+use crate::server::session::{Next, Playing, Session};
 use crate::vocabulary::{Disconnect, Transport};
 use crate::workers::Workers;
 
@@ -227,7 +227,10 @@ impl Group {
     fn lag(&self) {
         self.backlog.borrow_mut().lag();
         for member in self.members.borrow().iter().flatten() {
-            member.lag();
+            if let Some(Playing { ahead, player, .. }) = member.session.borrow_mut().playing() {
+                ahead.recover(&self.stream, player);
+            }
+            member.fall_behind();
         }
     }
 }
@@ -277,12 +280,6 @@ impl Member {
     fn fall_behind(&self) {
         self.behind.set(true);
         self.wake();
-    }
-
-    /// The viewer missed bursts: its own task is told so.
-    fn lag(&self) {
-        self.last.set(0);
-        self.fall_behind();
     }
 
     fn end(&self, reason: Disconnect) {

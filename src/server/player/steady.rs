@@ -1,8 +1,8 @@
 //! The usual case of a plan: a viewer that gets every packet of a burst.
 
-use super::{Carrier, Player, RTP_HEADER};
+use super::plan::{Part, Plan, RTP_HEADER};
+use super::{Carrier, Player};
 use crate::hub::Burst;
-use crate::server::player::{Part, Plan};
 use crate::server::scratch::Layout;
 
 impl Player {
@@ -17,12 +17,17 @@ impl Player {
     ) -> bool {
         let Some(only) = burst.only_track() else { return false };
         let Some(track) = self.tracks.get_mut(only.index()).and_then(Option::as_mut) else { return false };
-        if self.opened.is_none() || !track.playing || track.waits_for_key || !track.rewriter.is_steady() {
+        if self.opened.is_none()
+            || !track.playing
+            || track.waits_for_key
+            || !track.is_steady()
+            || burst.id() <= track.seen
+        {
             return false;
         }
         let packets = burst.packets();
         let (Some(first), Some(last)) = (packets.first(), packets.last()) else { return false };
-        let lagged = track.advance(first.frame).saturating_sub(1);
+        let lagged = track.advance(first.frame).frames.saturating_sub(1);
         track.advance(last.frame);
         let channel = match (layout, track.carrier) {
             (Layout::Framed, Carrier::Channels { rtp, .. }) => Some(rtp),
@@ -36,6 +41,8 @@ impl Player {
             }
             track.rewriter.rewrite(packet.sequence, packet.timestamp, bytes);
         }
+        track.unfinished = (!last.marker).then_some(last.frame);
+        track.seen = burst.id();
         let count = packets.len();
         let rtp = burst.wire().len() - count * crate::hub::Packet::FRAMING;
         track.packets = track.packets.wrapping_add(count as u32);

@@ -4,10 +4,12 @@
 //! connections send its requests to. Its packets leave through sockets that all worker threads share; a burst is one
 //! system call where the kernel segments for us (GSO; `sender` has what else there is).
 
+mod learn;
 mod ports;
 mod sender;
 mod table;
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +18,9 @@ use tokio::sync::mpsc;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
+use learn::{Port, Whereabouts};
 pub use ports::UdpPorts;
-pub(super) use table::{Command, UdpHandle, UdpSeat, UdpTable};
+pub(super) use table::{Command, Owner, UdpHandle, UdpSeat, UdpTable};
 
 use super::fanout::{Line, Subscriber};
 use super::player::Carrier;
@@ -50,6 +53,7 @@ impl UdpSession {
             metrics: &self.metrics,
             workers: &self.workers,
             timeout: self.timeout,
+            whereabouts: Whereabouts::default(),
         };
         let reason = task.serve(&mut subscriber, &self.stop).await;
         // Who tore it down knows, and who is gone does not listen.
@@ -72,6 +76,7 @@ struct UdpTask<'t> {
     metrics: &'t Metrics,
     workers: &'t Workers,
     timeout: Duration,
+    whereabouts: Whereabouts,
 }
 
 impl UdpTask<'_> {
@@ -114,6 +119,7 @@ impl UdpTask<'_> {
                 let mut session = subscriber.session_mut();
                 let outcome = session.admits(&mount, generation).and_then(|()| {
                     let carrier = self.seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
+                    self.whereabouts.set_up(track.id);
                     session.set_up(&track, carrier)
                 });
                 let ended = outcome == Err(Status::SESSION_NOT_FOUND);
@@ -145,7 +151,18 @@ impl UdpTask<'_> {
                 ended.then_some(Disconnect::Teardown)
             }
             Command::Received(datagram) => {
+                if self.whereabouts.heard() {
+                    self.seat.settled();
+                }
                 subscriber.session_mut().received(&datagram, self.metrics);
+                None
+            }
+            Command::Opened { from, port, datagram } => {
+                let mut session = subscriber.session_mut();
+                self.opened(&mut session, from, port);
+                if port == Port::Rtcp {
+                    session.received(&datagram, self.metrics);
+                }
                 None
             }
             Command::Touch => {
@@ -154,6 +171,24 @@ impl UdpTask<'_> {
             }
             Command::Superseded => Some(Disconnect::Closed),
         }
+    }
+
+    /// The viewer has opened its NAT from `from`: the track whose port that must be goes there from now on.
+    fn opened(&mut self, session: &mut Session, from: SocketAddr, port: Port) {
+        let Some(track) = self.whereabouts.opens(port, session.tracks()) else { return };
+        let Some(Carrier::Ports { rtp, rtcp }) = session.carrier(track) else { return };
+        if !self.seat.found_at(from) {
+            return;
+        }
+        self.whereabouts.moved(track, port);
+        let carrier = match port {
+            Port::Rtp => Carrier::Ports { rtp: from, rtcp },
+            Port::Rtcp => Carrier::Ports { rtp, rtcp: from },
+        };
+        session.set_carrier(track, carrier);
+        self.seat.keep(session.carriers());
+        session.touch();
+        tracing::debug!(%track, ?port, "a viewer's port was learned");
     }
 }
 

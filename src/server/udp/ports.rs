@@ -7,6 +7,7 @@ use quinn_udp::{RecvMeta, UdpSockRef};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::learn::Port;
 use super::sender::Sender;
 use super::table::UdpTable;
 use crate::rtsp::transport::PortPair;
@@ -52,8 +53,8 @@ impl UdpPorts {
         let watch = |socket: &UdpSocket| AsyncFd::with_interest(socket.try_clone()?, Interest::READABLE);
         let (rtp, rtcp) = (watch(&self.rtp)?, watch(&self.rtcp)?);
         tokio::select! {
-            ended = self.receive_from(&rtp, table) => ended,
-            ended = self.receive_from(&rtcp, table) => ended,
+            ended = self.receive_from(&rtp, Port::Rtp, table) => ended,
+            ended = self.receive_from(&rtcp, Port::Rtcp, table) => ended,
         }
     }
 
@@ -80,7 +81,12 @@ impl UdpPorts {
     }
 
     /// Takes whatever has arrived with one system call: a thousand viewers report within the same five seconds.
-    async fn receive_from(&self, socket: &AsyncFd<UdpSocket>, table: &UdpTable) -> io::Result<()> {
+    async fn receive_from(
+        &self,
+        socket: &AsyncFd<UdpSocket>,
+        port: Port,
+        table: &UdpTable,
+    ) -> io::Result<()> {
         let mut datagrams = vec![0; MAX_REPORT * BATCH];
         let mut origins = [RecvMeta::default(); BATCH];
         loop {
@@ -92,7 +98,7 @@ impl UdpPorts {
             // An error here belongs to some datagram sent earlier: there is nobody to tell.
             let Ok(Ok(count)) = received else { continue };
             for (origin, datagram) in origins[..count].iter().zip(datagrams.chunks(MAX_REPORT)) {
-                table.received(origin.addr, &datagram[..origin.len]);
+                table.received(origin.addr, port, &datagram[..origin.len]);
             }
         }
     }

@@ -1,12 +1,14 @@
 //! Where the UDP sessions of a server are found: by id for requests, by address for reports.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::learn::{self, Port};
 use crate::rtsp::transport::PortPair;
 use crate::rtsp::{Request, Response, Uri};
 use crate::sdp::Track;
@@ -25,15 +27,28 @@ struct Sessions {
     by_id: HashMap<String, UdpHandle>,
     /// The viewers' ports, RTP and RTCP.
     by_address: HashMap<SocketAddr, UdpHandle>,
+    /// Sessions whose viewer may be found at other ports, and when they were set up last.
+    learning: Vec<(UdpHandle, Instant)>,
+    /// Addresses that sessions gave up not long ago: what still comes from there is meant for nobody else.
+    left: VecDeque<(SocketAddr, Instant)>,
 }
 
 /// How to reach a UDP session.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct UdpHandle {
     commands: mpsc::Sender<Command>,
-    peer: IpAddr,
+    owner: Owner,
     /// The connection it was made on has ended.
     orphaned: Arc<AtomicBool>,
+}
+
+/// Whose a UDP session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::server) struct Owner {
+    /// Its address.
+    pub(in crate::server) peer: IpAddr,
+    /// Who has logged in, if anybody.
+    pub(in crate::server) user: Option<String>,
 }
 
 /// What a UDP session is asked to do.
@@ -57,6 +72,8 @@ pub(in crate::server) enum Command {
     },
     /// A datagram of the viewer.
     Received(Box<[u8]>),
+    /// A datagram from another port of the viewer's address.
+    Opened { from: SocketAddr, port: Port, datagram: Box<[u8]> },
     /// A request of the viewer that is not about this session alone.
     Touch,
     /// Its ports belong to another session now.
@@ -68,29 +85,68 @@ impl UdpTable {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The session of this id, if it belongs to this address: an id heard by another is no key (CVE-2026-41470).
-    pub(in crate::server) fn find(&self, id: &str, peer: IpAddr) -> Option<UdpHandle> {
-        self.lock().by_id.get(id).filter(|handle| handle.peer == peer).cloned()
+    /// The session of this id, if it is theirs: an id heard by another is no key (CVE-2026-41470).
+    pub(in crate::server) fn find(&self, id: &str, owner: &Owner) -> Option<UdpHandle> {
+        self.lock().by_id.get(id).filter(|handle| handle.owner == *owner).cloned()
     }
 
     /// Enters a session, to be taken out when the seat is dropped.
     pub(in crate::server) fn enter(
         self: &Arc<Self>,
         id: &str,
-        peer: IpAddr,
+        owner: Owner,
     ) -> (UdpSeat, mpsc::Receiver<Command>) {
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let handle = UdpHandle { commands, peer, orphaned: Arc::default() };
+        let handle = UdpHandle { commands, owner, orphaned: Arc::default() };
         self.lock().by_id.insert(id.to_owned(), handle.clone());
         (UdpSeat { table: Arc::clone(self), id: id.to_owned(), handle, addresses: Vec::new() }, inbox)
     }
 
-    pub(super) fn received(&self, from: SocketAddr, datagram: &[u8]) {
-        let handle = self.lock().by_address.get(&from).cloned();
-        if let Some(handle) = handle {
-            // A session that is behind with its reports loses some; they repeat themselves.
-            let _ = handle.commands.try_send(Command::Received(datagram.into()));
+    /// A datagram came to this port of the server's.
+    pub(super) fn received(&self, from: SocketAddr, port: Port, datagram: &[u8]) {
+        let mut sessions = self.lock();
+        let (handle, command) = match sessions.by_address.get(&from) {
+            Some(handle) => (handle.clone(), Command::Received(datagram.into())),
+            None => match sessions.meant(from, datagram) {
+                Some(handle) => (handle, Command::Opened { from, port, datagram: datagram.into() }),
+                None => return,
+            },
+        };
+        drop(sessions);
+        // A session that is behind with its reports loses some; they repeat themselves.
+        let _ = handle.commands.try_send(command);
+    }
+}
+
+impl Sessions {
+    /// The session whose viewer may have sent this from a port that nobody named.
+    fn meant(&mut self, from: SocketAddr, datagram: &[u8]) -> Option<UdpHandle> {
+        let now = Instant::now();
+        self.learning.retain(|(_, since)| now.saturating_duration_since(*since) < learn::LEARNING);
+        let there = |(handle, _): &&(UdpHandle, Instant)| handle.owner.peer == from.ip();
+        let learning: Vec<_> = self.learning.iter().filter(there).collect();
+        let left = |(address, at): &(SocketAddr, Instant)| {
+            *address == from && now.saturating_duration_since(*at) < REMEMBERED
+        };
+        if learning.is_empty() || !learn::may_open(datagram) || self.left.iter().any(left) {
+            return None;
         }
+        let set_up: Vec<Instant> = learning.iter().map(|(_, since)| *since).collect();
+        Some(learning[learn::meant(&set_up, now)?].0.clone())
+    }
+
+    fn learns(&mut self, handle: &UdpHandle, now: Instant) {
+        self.learning.retain(|(other, _)| !other.is_same(handle));
+        self.learning.push((handle.clone(), now));
+    }
+
+    fn settled(&mut self, handle: &UdpHandle) {
+        self.learning.retain(|(other, _)| !other.is_same(handle));
+    }
+
+    fn left(&mut self, address: SocketAddr) {
+        self.left.truncate(LEFT - 1);
+        self.left.push_front((address, Instant::now()));
     }
 }
 
@@ -139,7 +195,7 @@ impl UdpSeat {
     /// get each other's packets. But where the other's connection has ended, its ports have been bound anew by this
     /// viewer, which only works when the other is gone: its session ends.
     pub(in crate::server) fn reserve(&mut self, client: PortPair) -> Option<Carrier> {
-        let [rtp, rtcp] = [client.rtp, client.rtcp].map(|port| SocketAddr::new(self.handle.peer, port));
+        let [rtp, rtcp] = [client.rtp, client.rtcp].map(|port| SocketAddr::new(self.handle.owner.peer, port));
         let mut sessions = self.table.lock();
         for address in [rtp, rtcp] {
             let holder = sessions.by_address.get(&address).filter(|holder| !holder.is_same(&self.handle));
@@ -157,7 +213,24 @@ impl UdpSeat {
                 self.addresses.push(address);
             }
         }
+        sessions.learns(&self.handle, Instant::now());
         Some(Carrier::Ports { rtp, rtcp })
+    }
+
+    /// Takes an address that the viewer was found at. `false` when it is another session's.
+    pub(super) fn found_at(&mut self, address: SocketAddr) -> bool {
+        let mut sessions = self.table.lock();
+        let free = sessions.by_address.get(&address).is_none_or(|holder| holder.is_same(&self.handle));
+        if free && address.ip() == self.handle.owner.peer {
+            sessions.by_address.insert(address, self.handle.clone());
+            self.addresses.push(address);
+        }
+        free && address.ip() == self.handle.owner.peer
+    }
+
+    /// The viewer is where it said: nothing more is to be learned.
+    pub(super) fn settled(&self) {
+        self.table.lock().settled(&self.handle);
     }
 
     /// Gives up the ports that none of these has any more.
@@ -175,6 +248,7 @@ impl UdpSeat {
             // What was taken over stays.
             if !keep && sessions.by_address.get(address).is_some_and(|holder| holder.is_same(&self.handle)) {
                 sessions.by_address.remove(address);
+                sessions.left(*address);
             }
             keep
         });
@@ -183,7 +257,9 @@ impl UdpSeat {
     /// Gives up everything: the session is not found any more.
     pub(super) fn leave(&mut self) {
         self.keep(std::iter::empty());
-        self.table.lock().by_id.remove(&self.id);
+        let mut sessions = self.table.lock();
+        sessions.by_id.remove(&self.id);
+        sessions.settled(&self.handle);
     }
 }
 
@@ -192,6 +268,10 @@ impl Drop for UdpSeat {
         self.leave();
     }
 }
+
+/// Addresses given up that are remembered, and for how long: players say goodbye over RTCP after TEARDOWN.
+const LEFT: usize = 64;
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Commands that wait for a session; more reports than that are left out.
 const COMMANDS: usize = 16;

@@ -85,6 +85,13 @@ impl Choice {
         Next { source, wait: wait(&self.sources[source]) }
     }
 
+    /// The source to keep a second session on while another one delivers: the most preferred one but that.
+    pub fn standby(&self, now: Instant) -> Option<usize> {
+        let current = self.current?;
+        let waits = |health: &Health| health.not_before.is_some_and(|at| at > now);
+        (0..self.sources.len()).find(|source| *source != current && !waits(&self.sources[*source]))
+    }
+
     /// A session, an attempt or a probe of the source failed. It is not tried before `retry_in` has passed; `give_up`
     /// passes its turn on to the others until it delivers again. A place that is not in the list is ignored.
     pub fn failed(&mut self, source: usize, now: Instant, retry_in: Duration, give_up: bool) {
@@ -306,8 +313,9 @@ mod tests {
                     }
                 }
             }
-            // 30 s, 60 s, and then the source is never up for long enough; probes 10 s apart overlook short outages.
-            prop_assert!(switches <= 8, "{switches} times an hour");
+            // After 30 s, 60 s, and so on up to 10 min each: probes 10 s apart overlook short outages, so that a source
+            // which is never up for so long passes for one that is.
+            prop_assert!(switches <= 10, "{switches} times an hour");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The sidecar as a client sees it: real connections, real answers.
 
+mod access;
 mod api;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,6 +16,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::access::Access;
 use crate::hub::Publisher;
 use crate::jpeg::{Clip, ClipPackets};
 use crate::metrics::Metrics;
@@ -25,6 +27,7 @@ use crate::vocabulary::{FailureClass, TrackId, Transport};
 /// A running sidecar.
 struct Site {
     hub: Arc<Hub>,
+    access: Arc<Access>,
     commands: mpsc::Receiver<Command>,
     draining: CancellationToken,
     stop: CancellationToken,
@@ -44,12 +47,14 @@ impl Site {
         let (control, commands) = Control::channel();
         let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
         let links = Links { rtsp_port: Some(8554) };
-        let web = Web::new(Arc::clone(&hub), control, links, draining.clone());
+        let access = Arc::new(Access::open(Arc::clone(hub.metrics())));
+        let web =
+            Web::new(Arc::clone(&hub), control, links, draining.clone()).with_access(Arc::clone(&access));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut running = JoinSet::new();
         running.spawn(web.run(listener, stop.clone()));
-        Self { hub, commands, draining, stop, address, running }
+        Self { hub, access, commands, draining, stop, address, running }
     }
 
     async fn get(&self, path: &str) -> Answer {

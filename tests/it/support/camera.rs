@@ -6,70 +6,34 @@
 //! [`Builder::manual`] the test pushes them one by one, each on the wire when [`Camera::frame`] returns.
 
 mod builder;
+mod changes;
 mod connection;
+mod fault;
+mod host;
 mod media;
+mod methods;
+mod network;
+mod register;
 mod session;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use super::audio::Audio;
-use super::h264::ParameterSets;
-use super::h265::H265;
 use super::{PATIENCE, within};
 pub use builder::Builder;
-use connection::Event;
-pub use connection::Request;
+use connection::{Ending, Event, Wire};
+pub use fault::{Close, Fault, Host, Numbering, Stall};
 pub use media::{Extra, Video};
 use media::{Media, Moment};
-
-/// What can be wrong with a camera. Faults add up until [`Camera::heal`]; `&'static str` is an RTSP method.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Fault {
-    /// Frames are made but not sent, the connection stays open: the half-dead camera.
-    Silent,
-    /// Requests are read and logged, never answered; media goes on.
-    Mute,
-    /// Every request of the method is answered with this status.
-    Status(&'static str, u16),
-    /// The answer to the method comes this much later.
-    Delay(&'static str, Duration),
-    /// The connection is closed in place of an answer to the method.
-    CloseOn(&'static str),
-    /// Every n-th RTP packet is lost on the way, its sequence number with it.
-    LoseEvery(u32),
-    /// Nothing is sent to UDP ports, as behind a firewall; over TCP all is well.
-    SilentUdp,
-    /// SETUP over UDP is answered with 461.
-    RefuseUdp,
-    /// SETUP of this track is answered with this status.
-    RefuseTrack(usize, u16),
-    /// `Session: id ; timeout=60`.
-    SpacedSession,
-}
-
-/// How connections end in [`Camera::drop_connections`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Close {
-    Fin,
-    Rst,
-}
-
-/// What the numbering of later sessions starts with; `None` = at random, as cameras do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Numbering {
-    /// Of track 0; the following tracks count up from it.
-    pub ssrc: Option<u32>,
-    pub sequence: Option<u16>,
-    /// RTP timestamp of the encoder's frame 0.
-    pub timestamp: Option<u32>,
-}
+pub use methods::Request;
+use network::Network;
+use register::Register;
 
 /// What the camera has seen so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,9 +47,15 @@ pub struct Counts {
     /// Sessions being sent media now.
     pub playing: usize,
     pub teardowns: usize,
+    /// Sessions that the client knew, and closed the connection of without TEARDOWN.
+    pub abandoned: usize,
+    /// Sessions that got no request for a [`Fault::SessionTimeout`].
+    pub timed_out: usize,
     pub requests: usize,
     /// RTCP packets received from clients, over TCP or UDP.
     pub reports: usize,
+    /// RTP packets that the network lost ([`Fault::Loss`]).
+    pub lost: usize,
 }
 
 /// The camera; dropping it switches it off.
@@ -148,115 +118,6 @@ impl Camera {
         self.shared.encoder.lock().unwrap().next
     }
 
-    // Changes and faults
-
-    /// Lasts until [`Camera::heal`]; faults of the same kind (and method) replace each other.
-    pub fn fault(&self, fault: Fault) {
-        let same_kind = |other: &Fault| match (other, &fault) {
-            (Fault::RefuseTrack(a, _), Fault::RefuseTrack(b, _)) => a == b,
-            (Fault::Status(a, _), Fault::Status(b, _))
-            | (Fault::Delay(a, _), Fault::Delay(b, _))
-            | (Fault::CloseOn(a), Fault::CloseOn(b)) => a == b,
-            _ => std::mem::discriminant(other) == std::mem::discriminant(&fault),
-        };
-        let mut settings = self.shared.settings.lock().unwrap();
-        settings.faults.retain(|other| !same_kind(other));
-        settings.faults.push(fault);
-    }
-
-    /// Takes back every fault.
-    pub fn heal(&self) {
-        self.shared.settings.lock().unwrap().faults.clear();
-    }
-
-    /// Media stops, connections stay: [`Fault::Silent`].
-    pub fn stop_sending(&self) {
-        self.fault(Fault::Silent);
-    }
-
-    /// Media goes on after [`Camera::stop_sending`]; other faults stay.
-    pub fn resume(&self) {
-        self.shared.settings.lock().unwrap().faults.retain(|fault| *fault != Fault::Silent);
-    }
-
-    /// DESCRIBE is answered with this status from now on.
-    pub fn status_for_describe(&self, status: u16) {
-        self.fault(Fault::Status("DESCRIBE", status));
-    }
-
-    /// From now on nothing but OPTIONS without these, by Digest.
-    pub fn require_auth(&self, user: &str, password: &str) {
-        self.shared.settings.lock().unwrap().auth = Some((user.to_owned(), password.to_owned()));
-    }
-
-    /// The encoder changes at once; sessions already playing get the new codec under their old payload type.
-    pub fn change_codec(&self, video: Video) {
-        self.shared.encoder.lock().unwrap().media.video = video;
-    }
-
-    /// The codec another camera setting gives: H.264 with [`ParameterSets::CHANGED`].
-    pub fn change_parameter_sets(&self) {
-        let mut encoder = self.shared.encoder.lock().unwrap();
-        if let Video::H264(video) = &mut encoder.media.video {
-            video.parameter_sets = ParameterSets::CHANGED;
-        }
-    }
-
-    /// The codec becomes H.265, cut as before.
-    pub fn change_to_h265(&self) {
-        self.change_codec(Video::H265(H265 { packets_per_frame: 6, packet_size: 1000 }));
-    }
-
-    /// DESCRIBE answers with exactly this text; `None` = again what the encoder makes.
-    pub fn set_sdp(&self, sdp: Option<&str>) {
-        self.shared.settings.lock().unwrap().sdp = sdp.map(str::to_owned);
-    }
-
-    /// Sessions set up from now on are numbered like this.
-    pub fn number_sessions_from(&self, numbering: Numbering) {
-        self.shared.settings.lock().unwrap().numbering = numbering;
-    }
-
-    /// Playing sessions go on with other numbers, without a word, as after a restart of the encoder.
-    pub fn renumber(&self, numbering: Numbering) {
-        self.shared.tell(|| Event::Renumber(numbering));
-    }
-
-    /// Playing sessions end with RTCP BYE; the connection stays.
-    pub fn bye(&self) {
-        self.shared.tell(|| Event::Bye);
-    }
-
-    /// Asks something of every client that plays: OPTIONS, as some cameras do to see whether it lives.
-    pub fn ask(&self) {
-        self.shared.tell(|| Event::Answer(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_vec()));
-    }
-
-    /// Ends every connection and waits until they are closed. New ones are accepted meanwhile.
-    pub async fn drop_connections(&self, how: Close) {
-        let total = self.counts().connections_total;
-        self.shared.close.send_replace(how);
-        self.until("all connections are closed", |c| c.connections_total - c.connections >= total).await;
-    }
-
-    /// Connections are refused from now on (the port stays ours); open ones stay open.
-    pub async fn refuse(&self) {
-        self.listening(false).await;
-    }
-
-    /// Takes back [`Camera::refuse`].
-    pub async fn accept(&self) {
-        self.listening(true).await;
-    }
-
-    async fn listening(&self, wanted: bool) {
-        self.shared.wanted.send_replace(wanted);
-        let mut listening = self.shared.listening.subscribe();
-        within("the listener opens or closes", PATIENCE, listening.wait_for(|is| *is == wanted))
-            .await
-            .unwrap();
-    }
-
     // What it has seen
 
     pub fn counts(&self) -> Counts {
@@ -285,10 +146,25 @@ impl Camera {
         self.shared.log.lock().unwrap().clone()
     }
 
+    /// The requests so far are of no more interest.
+    pub fn forget_requests(&self) {
+        self.shared.log.lock().unwrap().clear();
+    }
+
     /// Waits until the counts are so.
     pub async fn until(&self, what: &str, condition: impl Fn(&Counts) -> bool) -> Counts {
+        self.until_within(PATIENCE, what, condition).await
+    }
+
+    /// As [`Camera::until`], with another limit.
+    pub async fn until_within(
+        &self,
+        limit: Duration,
+        what: &str,
+        condition: impl Fn(&Counts) -> bool,
+    ) -> Counts {
         let mut counts = self.shared.counts.subscribe();
-        let counts = within(&format!("camera: {what}"), PATIENCE, counts.wait_for(|c| condition(c))).await;
+        let counts = within(&format!("camera: {what}"), limit, counts.wait_for(|c| condition(c))).await;
         *counts.unwrap()
     }
 
@@ -307,24 +183,33 @@ struct Shared {
     /// Wall clock at frame 0.
     started: SystemTime,
     sender_reports: bool,
-    clock_ahead: f64,
     manual: bool,
+    key_frame_on_play: bool,
     settings: Mutex<Settings>,
     encoder: Mutex<Encoder>,
     log: Mutex<Vec<Request>>,
     counts: watch::Sender<Counts>,
+    network: Mutex<Network<Wire>>,
+    register: Mutex<Register>,
     /// Each value ends the connections open at that time.
-    close: watch::Sender<Close>,
-    wanted: watch::Sender<bool>,
-    listening: watch::Sender<bool>,
+    close: watch::Sender<Ending>,
+    /// Each change leaves the connections open at that time hanging.
+    hang: watch::Sender<()>,
+    wanted: watch::Sender<Host>,
+    /// What the address does now; `None` before it does anything.
+    host: watch::Sender<Option<Host>>,
 }
 
 #[derive(Debug, Default)]
 struct Settings {
     faults: Vec<Fault>,
     auth: Option<(String, String)>,
+    /// Counts up with every nonce.
+    nonce: u32,
     sdp: Option<String>,
     numbering: Numbering,
+    /// Seconds by which the wall clock is wrong.
+    clock_ahead: f64,
 }
 
 #[derive(Debug)]
@@ -368,29 +253,5 @@ async fn encode(shared: Arc<Shared>) {
     loop {
         ticks.tick().await;
         shared.produce(None);
-    }
-}
-
-/// Opens and closes the listener as wanted and serves who comes.
-async fn accept(shared: Arc<Shared>, address: SocketAddr) {
-    let mut wanted = shared.wanted.subscribe();
-    let mut connections = JoinSet::new();
-    loop {
-        let listener = TcpListener::bind(address).await.unwrap(); // sets SO_REUSEADDR, as the port's holder does
-        shared.listening.send_replace(true);
-        loop {
-            tokio::select! {
-                Ok((stream, _)) = listener.accept() => {
-                    while connections.try_join_next().is_some() {}
-                    connections.spawn(connection::serve(Arc::clone(&shared), stream));
-                }
-                changed = wanted.wait_for(|wanted| !wanted) => break drop(changed),
-            }
-        }
-        drop(listener);
-        shared.listening.send_replace(false);
-        if wanted.wait_for(|wanted| *wanted).await.is_err() {
-            return;
-        }
     }
 }

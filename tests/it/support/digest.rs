@@ -1,8 +1,10 @@
-//! Digest access authentication, MD5 without `qop` (RFC 2069): what cameras ask for and RTSP clients answer.
+//! Digest access authentication: MD5 without `qop` (RFC 2069), which cameras ask for and most RTSP clients answer, and
+//! the newer form with a count.
 
 use std::fmt::Write as _;
 
 use md5::{Digest as _, Md5};
+use sha2::Sha256;
 
 /// The `response` parameter.
 pub fn response(user: &str, realm: &str, password: &str, nonce: &str, method: &str, uri: &str) -> String {
@@ -29,8 +31,30 @@ pub fn parameter<'a>(header: &'a str, name: &str) -> Option<&'a str> {
         .find_map(|p| Some(p.trim().strip_prefix(name)?.strip_prefix('=')?.trim_matches('"')))
 }
 
+/// As [`authorization`], with the count of `qop=auth` and in the algorithm of the challenge (RFC 7616).
+pub fn counted(user: &str, password: &str, challenge: &str, method: &str, uri: &str, count: u32) -> String {
+    let realm = parameter(challenge, "realm").unwrap_or_default();
+    let nonce = parameter(challenge, "nonce").unwrap_or_default();
+    let algorithm = parameter(challenge, "algorithm").unwrap_or("MD5");
+    let hash = if algorithm == "SHA-256" { sha256 } else { md5 };
+    let (ha1, ha2) = (hash(&format!("{user}:{realm}:{password}")), hash(&format!("{method}:{uri}")));
+    let response = hash(&format!("{ha1}:{nonce}:{count:08x}:cn:auth:{ha2}"));
+    format!(
+        "Digest username=\"{user}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", algorithm={algorithm}, \
+         qop=auth, nc={count:08x}, cnonce=\"cn\", response=\"{response}\""
+    )
+}
+
 fn md5(text: &str) -> String {
-    Md5::digest(text).iter().fold(String::new(), |mut hex, byte| {
+    hex(&Md5::digest(text))
+}
+
+fn sha256(text: &str) -> String {
+    hex(&Sha256::digest(text))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
     })

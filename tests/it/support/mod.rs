@@ -8,9 +8,11 @@
 
 pub mod audio;
 pub mod camera;
+pub mod dice;
 pub mod digest;
 pub mod h264;
 pub mod h265;
+pub mod proof;
 pub mod relay;
 pub mod rtp;
 pub mod sdp;

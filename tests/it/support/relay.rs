@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fanlight::config::{CameraUrl, Source, Stream as StreamSettings};
+use fanlight::access::{Access, Policy};
+use fanlight::config::{CameraUrl, Config, FastStart, Source, Stream as StreamSettings};
 use fanlight::hub::{Hub, Status, Stream};
 use fanlight::jpeg::Clip;
 use fanlight::metrics::Metrics;
@@ -27,6 +28,7 @@ pub struct Builder {
     clips: Vec<(String, Arc<Clip>, ClipSettings)>,
     settings: Settings,
     udp: bool,
+    policy: Policy,
 }
 
 /// A relay that runs.
@@ -35,6 +37,7 @@ pub struct Relay {
     pub hub: Arc<Hub>,
     pub metrics: Arc<Metrics>,
     pub workers: Workers,
+    pub access: Arc<Access>,
     address: SocketAddr,
     stop: CancellationToken,
     stop_sources: CancellationToken,
@@ -54,6 +57,10 @@ pub fn camera_settings(url: &str) -> StreamSettings {
     let mut settings = StreamSettings::new(Source::Cameras(vec![url]));
     settings.retry_min = Duration::from_millis(10);
     settings.retry_max = Duration::from_millis(200);
+    // Most tests say exactly which frames a viewer gets; those about the beginning set it.
+    settings.viewing.fast_start = FastStart::Off;
+    // Nor does what they get depend on how busy the machine is.
+    settings.viewing.max_lag = Duration::from_secs(60);
     settings
 }
 
@@ -72,6 +79,7 @@ impl Relay {
                 limits: Limits::default(),
             },
             udp: true,
+            policy: Policy::default(),
         }
     }
 
@@ -189,6 +197,12 @@ impl Builder {
         self
     }
 
+    /// Users and access rules, as in a configuration file.
+    pub fn access(mut self, yaml: &str) -> Self {
+        self.policy = policy(yaml);
+        self
+    }
+
     /// TCP only.
     pub fn without_udp(mut self) -> Self {
         self.udp = false;
@@ -214,13 +228,16 @@ impl Builder {
             let mount = ClipMount::new(&name, clip, settings, &metrics);
             mounts.clips.insert(name, Arc::new(mount));
         }
-        let server = Server::new(mounts, udp, self.settings, workers.clone(), stop.clone());
+        let access = Arc::new(Access::new(self.policy, Arc::clone(&metrics)));
+        let server = Server::new(mounts, udp, self.settings, workers.clone(), stop.clone())
+            .with_access(Arc::clone(&access));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.run(listener).await.expect("the server serves") });
         Relay {
             hub,
             metrics,
             workers,
+            access,
             address,
             stop,
             stop_sources,
@@ -230,6 +247,11 @@ impl Builder {
     }
 }
 
+/// The policy of a configuration file.
+pub fn policy(yaml: &str) -> Policy {
+    Policy::of(&Config::parse(yaml, &|_| None).unwrap_or_else(|problems| panic!("{problems}")))
+}
+
 fn start_source(
     hub: &Arc<Hub>,
     workers: &Workers,
@@ -237,7 +259,7 @@ fn start_source(
     name: &str,
     settings: StreamSettings,
 ) -> CancellationToken {
-    let publisher = hub.add(name);
+    let publisher = hub.add_with(name, settings.viewing.clone());
     let (stop, sources) = (stop.child_token(), Sources::new(Arc::clone(hub.metrics())));
     let told = stop.clone();
     workers.spawn("source", move || source::run(publisher, settings, sources, told));

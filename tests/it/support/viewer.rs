@@ -6,6 +6,7 @@
 mod answer;
 mod requests;
 mod udp;
+pub mod watch;
 
 use std::collections::VecDeque;
 use std::io::Read;

@@ -17,7 +17,8 @@ pub enum Fact {
     UdpLossy,
     /// It has a limit of sessions that we have met. Also learned from [`FailureClass::SessionLimit`].
     SessionLimit,
-    /// It leaves keep-alives unanswered, or answers them so that the client library gives up, while media flows.
+    /// It leaves keep-alives unanswered, or answers them so that the client library gives up, while media flows. Also
+    /// learned from [`FailureClass::KeepAlive`].
     KeepAliveUnanswered,
     /// A new session ends the one before.
     NewSessionEndsOld,
@@ -57,8 +58,13 @@ impl Learned {
             // Loss is told by `learn` before the session is given up for it.
             FailureClass::NoUdp if !self.needs_tcp() => self.learn(Fact::UdpBlocked),
             FailureClass::SessionLimit => self.learn(Fact::SessionLimit),
+            FailureClass::KeepAlive => self.learn(Fact::KeepAliveUnanswered),
             _ => {}
         }
+    }
+
+    pub(super) fn has_delivered(&self) -> bool {
+        self.longest > Duration::ZERO
     }
 
     /// A session delivered for this long.

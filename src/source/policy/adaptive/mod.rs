@@ -161,7 +161,11 @@ impl History {
     pub fn live(&mut self, now: Instant) {
         if let Some(since) = self.live_since {
             // Another session has taken over while the one before was still kept.
-            self.learned.lasted(now.saturating_duration_since(since));
+            let span = now.saturating_duration_since(since);
+            self.learned.lasted(span);
+            if span >= self.limits.stable_after {
+                self.healthy_until = Some(now);
+            }
         }
         if let Some(outage) = self.outage.take() {
             self.learned.came_back(&outage, now);
@@ -190,6 +194,41 @@ impl History {
             next_source: !asked_for && (failed.healthy_for.is_none() || self.flaps > 0),
             race: self.race(failure, now),
         }
+    }
+
+    /// The session that delivers is given up for that of another source: no failure.
+    pub fn left(&mut self, now: Instant) {
+        if let Some(since) = self.live_since.take() {
+            let span = now.saturating_duration_since(since);
+            self.learned.lasted(span);
+            if span >= self.limits.stable_after {
+                self.healthy_until = Some(now);
+            }
+        }
+    }
+
+    /// One of several attempts failed, or one beside a session that delivers: nothing to decide, but something to learn.
+    pub fn attempt_lost(&mut self, failure: FailureClass) {
+        self.learned.failed(failure);
+        if failure == FailureClass::Unauthorized {
+            self.unauthorized = self.unauthorized.saturating_add(1);
+        }
+    }
+
+    /// Whether a session of this source has ever delivered.
+    pub fn has_delivered(&self) -> bool {
+        self.live_since.is_some() || self.learned.has_delivered()
+    }
+
+    /// For how long the last healthy session has been over; `None` when there was none, or one delivers.
+    pub fn gone_for(&self, now: Instant) -> Option<Duration> {
+        let until = self.healthy_until.filter(|_| self.live_since.is_none())?;
+        Some(now.saturating_duration_since(until))
+    }
+
+    /// Whether this source does not deliver well over UDP.
+    pub fn needs_tcp(&self) -> bool {
+        self.learned.needs_tcp()
     }
 
     /// Something a session showed that its failure does not tell.

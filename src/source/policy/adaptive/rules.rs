@@ -230,7 +230,8 @@ fn end_in_words(class: FailureClass) -> &'static str {
         F::Panic => "The RTSP library failed on what the camera sent",
         F::Stall => "The picture stood still",
         F::Unreachable => "The camera could not be reached any more",
-        F::NoUdp => "Packets stopped coming over UDP",
+        F::KeepAlive => "A keep-alive was not answered as it should be",
+        F::NoUdp => "Too few packets came over UDP",
         F::NotFound | F::Status => "The camera ended the session with an error",
         F::Refused
         | F::NameLookup
@@ -258,7 +259,7 @@ fn attempt_in_words(class: FailureClass) -> &'static str {
         F::Reset => "The camera resets new connections",
         F::Stall => "The camera accepts a session and sends no picture",
         F::NoUdp => "No packet comes over UDP",
-        F::Unauthorized | F::SessionLimit | F::File | F::Requested => "No session came about",
+        F::Unauthorized | F::SessionLimit | F::File | F::KeepAlive | F::Requested => "No session came about",
     }
 }
 

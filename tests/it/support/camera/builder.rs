@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 
 use super::super::h264::{Delivery, H264, ParameterSets};
 use super::super::h265::H265;
+use super::connection::Ending;
 use super::media::{Media, Video};
-use super::{Audio, Camera, Close, Encoder, Extra, Settings, Shared, accept, encode};
+use super::{Audio, Camera, Close, Encoder, Extra, Fault, Host, Network, Settings, Shared, encode, host};
 
 /// Describes a camera before it starts: 25 frames a second, a key frame every 25, 6 packets a frame, no audio.
 #[derive(Debug)]
@@ -21,6 +22,9 @@ pub struct Builder {
     sender_reports: bool,
     clock_ahead: f64,
     auth: Option<(String, String)>,
+    faults: Vec<Fault>,
+    seed: u64,
+    key_frame_on_play: bool,
 }
 
 impl Builder {
@@ -45,6 +49,9 @@ impl Builder {
             sender_reports: true,
             clock_ahead: 0.0,
             auth: None,
+            faults: Vec::new(),
+            seed: 1,
+            key_frame_on_play: false,
         }
     }
 
@@ -141,6 +148,24 @@ impl Builder {
         self
     }
 
+    /// The frame after PLAY is a key frame, as with most cameras.
+    pub fn key_frame_on_play(mut self) -> Self {
+        self.key_frame_on_play = true;
+        self
+    }
+
+    /// Wrong with it from the start.
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// What the network loses and reorders follows from this.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
     /// Listens on 127.0.0.1 and starts the encoder.
     pub async fn start(self) -> Camera {
         let port = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -153,8 +178,12 @@ impl Builder {
             fps: self.media.fps,
             started: SystemTime::now(),
             sender_reports: self.sender_reports,
-            clock_ahead: self.clock_ahead,
-            settings: Mutex::new(Settings { auth: self.auth, ..Settings::default() }),
+            settings: Mutex::new(Settings {
+                auth: self.auth,
+                faults: self.faults,
+                clock_ahead: self.clock_ahead,
+                ..Settings::default()
+            }),
             encoder: Mutex::new(Encoder {
                 media: self.media,
                 next: 0,
@@ -162,19 +191,23 @@ impl Builder {
                 listeners: Vec::new(),
             }),
             manual: self.manual,
+            key_frame_on_play: self.key_frame_on_play,
             log: Mutex::default(),
             counts: watch::Sender::default(),
-            close: watch::Sender::new(Close::Fin),
-            wanted: watch::Sender::new(true),
-            listening: watch::Sender::new(false),
+            network: Mutex::new(Network::new(self.seed)),
+            register: Mutex::default(),
+            close: watch::Sender::new(Ending { how: Close::Fin, spared: 0 }),
+            hang: watch::Sender::default(),
+            wanted: watch::Sender::new(Host::Up),
+            host: watch::Sender::new(None),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(Arc::clone(&shared), address));
+        tasks.spawn(host::run(Arc::clone(&shared), address));
         if !shared.manual {
             tasks.spawn(encode(Arc::clone(&shared)));
         }
         let camera = Camera { address, shared, _port: port, _tasks: tasks };
-        camera.listening(true).await;
+        camera.host(Host::Up).await;
         camera
     }
 }

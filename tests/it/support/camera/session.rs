@@ -7,8 +7,9 @@ use std::time::SystemTime;
 use tokio::net::UdpSocket;
 
 use super::super::rtp::{NTP_TO_UNIX, Rtp, SenderReport, bye, sdes};
+use super::connection::Wire;
 use super::media::{Format, Moment};
-use super::{Fault, Numbering, Shared};
+use super::{Fault, Numbering, Shared, Stall};
 
 #[derive(Debug, Default)]
 pub(super) struct Session {
@@ -16,6 +17,7 @@ pub(super) struct Session {
     /// By track; `None` = not set up.
     pub(super) tracks: Vec<Option<Track>>,
     pub(super) playing: bool,
+    pub(super) stall: Option<Stall>,
     /// RTP packets so far, lost ones included.
     packets: u32,
 }
@@ -47,13 +49,6 @@ pub(super) enum Path {
         rtcp: Arc<UdpSocket>,
         to: (SocketAddr, SocketAddr),
     },
-}
-
-/// One packet, ready to go.
-#[derive(Debug)]
-pub(super) enum Wire {
-    Tcp(Vec<u8>),
-    Udp(Arc<UdpSocket>, SocketAddr, Vec<u8>),
 }
 
 impl Path {
@@ -117,10 +112,23 @@ impl Session {
         }
     }
 
+    pub(super) fn rewind(&mut self, packets: u16) {
+        for track in self.tracks.iter_mut().flatten() {
+            track.sequence = track.sequence.wrapping_sub(packets);
+        }
+    }
+
+    pub(super) fn jump(&mut self, seconds: f64) {
+        for track in self.tracks.iter_mut().flatten() {
+            track.offset = track.offset.wrapping_add((seconds * f64::from(track.format.clock)) as i64 as u32);
+            track.reported = None;
+        }
+    }
+
     /// The packets of a moment: a sender report first when one is due (at once, then every second), then RTP.
     pub(super) fn packets(&mut self, moment: &Moment, camera: &Shared) -> Vec<Wire> {
         let faults = camera.faults();
-        if !self.playing || faults.contains(&Fault::Silent) {
+        if !self.playing || faults.contains(&Fault::Silent) || self.stall == Some(Stall::Everything) {
             return Vec::new();
         }
         let lose_every =
@@ -134,15 +142,28 @@ impl Session {
                 out.push(track.path.rtcp(track.report(moment.frame, camera)));
             }
         }
+        let mut network = camera.network.lock().unwrap();
         for unit in &moment.units {
             let Some(Some(track)) = self.tracks.get_mut(unit.track) else { continue };
+            if faults.contains(&Fault::SilentTrack(unit.track))
+                || self.stall == Some(Stall::Track(unit.track))
+            {
+                continue;
+            }
+            let udp = matches!(track.path, Path::Udp { .. });
+            let blocked = udp && faults.contains(&Fault::SilentUdp);
             let last = unit.payloads.len() - 1;
             for (i, payload) in unit.payloads.iter().enumerate() {
                 let packet = track.number(unit.ticks, unit.marker && i == last, payload);
                 self.packets += 1;
-                let blocked = faults.contains(&Fault::SilentUdp) && matches!(track.path, Path::Udp { .. });
-                if !blocked && lose_every.is_none_or(|n| !self.packets.is_multiple_of(n)) {
-                    out.push(track.path.rtp(packet.to_bytes()));
+                if blocked || lose_every.is_some_and(|n| self.packets.is_multiple_of(n)) {
+                    continue;
+                }
+                let packet = track.path.rtp(packet.to_bytes());
+                if !udp {
+                    out.push(packet);
+                } else if network.pass(&faults, packet, &mut out) {
+                    camera.count(|c| c.lost += 1);
                 }
             }
         }
@@ -179,7 +200,8 @@ impl Track {
     /// The camera's wall clock at a frame is its start plus the media time, whether or not frames come in real time.
     fn report(&self, frame: u32, camera: &Shared) -> Vec<u8> {
         let started = camera.started.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
-        let unix = started + camera.clock_ahead + f64::from(frame) / f64::from(camera.fps);
+        let ahead = camera.settings.lock().unwrap().clock_ahead;
+        let unix = started + ahead + f64::from(frame) / f64::from(camera.fps);
         let ntp = ((unix + NTP_TO_UNIX as f64) * 4_294_967_296.0) as u64;
         let timestamp = self.timestamp_of_frame(frame, camera.fps);
         let report =

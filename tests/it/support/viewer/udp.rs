@@ -1,7 +1,9 @@
 //! The pair of UDP ports of one track of a viewer.
 
 use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
 
+use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 #[derive(Debug)]
@@ -45,6 +47,14 @@ impl UdpTrack {
         let len = socket.recv(&mut data).await.unwrap();
         data.truncate(len);
         data
+    }
+
+    pub(super) fn poll_rtp(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        self.rtp.poll_recv(cx, buffer)
     }
 
     pub(super) async fn send_rtp(&self, data: &[u8]) {

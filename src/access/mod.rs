@@ -1,0 +1,84 @@
+//! Who may do what: log-ins, access rules, watch links, and addresses that guess passwords.
+//!
+//! The RTSP server and the sidecar ask the same [`Access`]. A [`Visitor`] is what it remembers of one connection; each
+//! request is a [`Wish`] that is admitted or refused with a [`Refusal`]. What is asked for is decided in this order:
+//!
+//! 1. Without `users` and `access` everything is allowed.
+//! 2. What the rules allow everybody needs no log-in.
+//! 3. A watch link ([`link`]) that is valid for the stream is as good as a rule that stands first.
+//! 4. Then the user counts: from the credentials of the request, else from the ones that the connection showed before.
+//!    The first rule that applies decides; where none does, a user may do everything and nobody else anything.
+//!
+//! Wrong passwords are answered late, counted by address, and block the address for a while.
+
+mod failures;
+pub mod link;
+mod password;
+mod policy;
+#[cfg(test)]
+mod tests;
+mod visitor;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+pub use password::hash;
+pub use policy::Policy;
+pub use visitor::{Schemes, Visitor, Wish};
+
+use crate::metrics::Metrics;
+use failures::Failures;
+
+/// The present policy and what is known of those who broke it.
+#[derive(Debug)]
+pub struct Access {
+    /// Locked for a moment for each request, never for media.
+    policy: RwLock<Arc<Policy>>,
+    failures: Failures,
+    /// Slow hashes computed at a time.
+    slow: Semaphore,
+    metrics: Arc<Metrics>,
+}
+
+/// Why a wish is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Somebody who logs in may: 401 with a `WWW-Authenticate` line for each of these, at least one.
+    LogIn(Vec<String>),
+    /// Nobody, or not this user: 403.
+    Forbidden,
+    /// Too many wrong passwords came from this address: 403, and nothing is checked for this long.
+    Blocked(Duration),
+}
+
+impl Access {
+    /// The given policy.
+    pub fn new(policy: Policy, metrics: Arc<Metrics>) -> Self {
+        Self {
+            policy: RwLock::new(Arc::new(policy)),
+            failures: Failures::default(),
+            slow: Semaphore::new(SLOW),
+            metrics,
+        }
+    }
+
+    /// Everything is allowed.
+    pub fn open(metrics: Arc<Metrics>) -> Self {
+        Self::new(Policy::default(), metrics)
+    }
+
+    /// The present policy.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another policy in force, for every request from now on.
+    pub fn replace(&self, policy: Policy) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    }
+}
+
+/// An argon2id hash takes about 20 MiB and tens of milliseconds.
+const SLOW: usize = 2;
