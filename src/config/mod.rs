@@ -38,7 +38,7 @@ pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
 pub use reach::{ClientChoice, Fingerprint, Proxy, ProxyKind, Reach};
 pub(crate) use redact::percent_decode;
-pub use stream::{Defaults, Source, Stream};
+pub use stream::{Defaults, MAX_COALESCE, Source, Stream};
 pub use users::{HA1_MD5, HA1_SHA256, Password, REALM, Users};
 pub use viewing::{FastStart, SlowViewer, Viewing};
 

@@ -26,6 +26,8 @@ pub struct Stream {
     pub client: ClientChoice,
     /// The way to the camera.
     pub reach: Reach,
+    /// Longest that the first packets of a frame wait for the last one, at most half a frame interval and 20 ms.
+    pub coalesce: Duration,
     /// How RTP comes from the camera.
     pub transport: UpstreamTransport,
     /// Time for each step towards a playing camera: TCP connect, DESCRIBE, each SETUP, PLAY.
@@ -95,6 +97,7 @@ impl Stream {
             on_demand_close_after: Duration::from_secs(10),
             client: ClientChoice::Auto,
             reach: Reach::default(),
+            coalesce: MAX_COALESCE,
             // Most cameras and nearly all networks do better over TCP: loss becomes delay instead of broken pictures.
             transport: UpstreamTransport::Tcp,
             connect_timeout: Duration::from_secs(10),
@@ -187,6 +190,9 @@ pub(super) struct Draft {
 const SOURCE: &str = "source";
 const FILE: &str = "file";
 
+/// The most that packets wait for the rest of their frame, and the default: more is seen by who speaks to a camera.
+pub const MAX_COALESCE: Duration = Duration::from_millis(20);
+
 /// A timeout below this fails on a busy network with nothing wrong.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -200,6 +206,7 @@ pub(super) const STREAM_KEYS: &[Key<Draft>] = &[
         name: "on_demand_close_after",
         read: |d, v| v.read(&mut d.settings.on_demand_close_after, |v| v.duration(Duration::ZERO)),
     },
+    Key { name: "coalesce", read: |d, v| v.read(&mut d.settings.coalesce, coalesce) },
 ];
 
 /// Keys of streams that come from a camera.
@@ -350,6 +357,15 @@ impl Draft {
         };
         Stream { source, ..self.settings }
     }
+}
+
+fn coalesce(value: &Value<'_>) -> Option<Duration> {
+    let duration = value.duration(Duration::ZERO)?;
+    if duration > MAX_COALESCE {
+        value.problem(format!("expected at most {MAX_COALESCE:?}, found {}", value.found()));
+        return None;
+    }
+    Some(duration)
 }
 
 /// `auto`, or a duration.

@@ -158,7 +158,7 @@ impl Current {
                     return Poll::Ready(error);
                 }
                 Ok(Poll::Pending) => {
-                    publisher.flush();
+                    publisher.settle(cx);
                     return Poll::Pending;
                 }
             }
