@@ -126,6 +126,8 @@ labels! {
         Timeout => "timeout",
         /// Its socket took nothing for `write_timeout`.
         WriteTimeout => "write_timeout",
+        /// It was further behind than `max_lag`, and `slow_viewer` is `disconnect`.
+        TooSlow => "too_slow",
         /// Disconnected through the API.
         Kicked => "kicked",
         /// The stream was removed, or its tracks changed and have to be described again.
@@ -144,8 +146,12 @@ labels! {
 labels! {
     /// Why a viewer did not get frames that the stream had.
     pub enum Skip {
-        /// It read so slowly that the ring went past it.
+        /// It read so slowly that they were older than `max_lag`, or that the ring went past it.
         Lagged => "lagged",
+        /// It was behind, and no other frame needs them.
+        NonReference => "non_reference",
+        /// A packet of theirs is too long for a datagram, and its codec knows no fragments.
+        Oversized => "oversized",
         /// Frames that need the frames it missed: it waits for a key frame.
         KeyFrame => "key_frame",
         /// The kernel took no more datagrams for it.

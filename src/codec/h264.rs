@@ -5,7 +5,7 @@
 use super::bits::Bits;
 use super::gate::{Contents, Gate, Opener, Picture};
 use super::nal::{has_recovery_point, split_annex_b, without_start_code};
-use super::{Codec, ParameterSets};
+use super::{Codec, ParameterSets, Worth};
 
 /// The watch over one track.
 #[derive(Debug)]
@@ -23,6 +23,10 @@ struct Seen {
     contents: Contents,
     /// Some NAL unit is referred to by others.
     referenced: bool,
+    /// Some NAL unit is a delimiter, a message or filler.
+    supplement: bool,
+    /// Some NAL unit is neither that nor a part of a picture.
+    other: bool,
 }
 
 impl Watch {
@@ -42,8 +46,8 @@ impl Watch {
         std::mem::take(&mut self.changed)
     }
 
-    /// Whether the packet is the first of an access point, and whether it can be left out.
-    pub(super) fn inspect(&mut self, payload: &[u8], timestamp: u32) -> (bool, bool) {
+    /// Whether the packet is the first of an access point, and what others lose without it.
+    pub(super) fn inspect(&mut self, payload: &[u8], timestamp: u32) -> (bool, Worth) {
         let payload = without_start_code(payload);
         let mut seen = Seen::default();
         if let Some(header) = payload.first() {
@@ -60,8 +64,13 @@ impl Watch {
             }
         }
         self.opens = seen.contents.opener == Some(Opener::Sequence);
-        let droppable = seen.contents.picture.is_some() && !seen.referenced;
-        (self.gate.pass(&seen.contents, timestamp), droppable)
+        let worth = match seen.contents.picture {
+            _ if seen.referenced || seen.other => Worth::Needed,
+            Some(_) => Worth::Droppable,
+            None if seen.supplement => Worth::Supplement,
+            None => Worth::Needed,
+        };
+        (self.gate.pass(&seen.contents, timestamp), worth)
     }
 
     /// Units with a 16-bit length, `skip` bytes between it and the NAL unit. A length that exceeds the packet ends them.
@@ -118,10 +127,20 @@ impl Watch {
             }
             1..=4 => contents.add_picture(Picture::Inter),
             IDR => contents.add_picture(Picture::Key),
-            SEI => contents.recovery_point |= has_recovery_point(rbsp),
-            SPS => _ = contents.opener.get_or_insert(Opener::Sequence),
-            PPS => _ = contents.opener.get_or_insert(Opener::Picture),
-            _ => {}
+            SEI => {
+                contents.recovery_point |= has_recovery_point(rbsp);
+                seen.supplement = true;
+            }
+            AUD | FILLER => seen.supplement = true,
+            SPS => {
+                contents.opener.get_or_insert(Opener::Sequence);
+                seen.other = true;
+            }
+            PPS => {
+                contents.opener.get_or_insert(Opener::Picture);
+                seen.other = true;
+            }
+            _ => seen.other = true,
         }
     }
 }
@@ -139,6 +158,8 @@ const IDR: u8 = 5;
 const SEI: u8 = 6;
 const SPS: u8 = 7;
 const PPS: u8 = 8;
+const AUD: u8 = 9;
+const FILLER: u8 = 12;
 const STAP_A: u8 = 24;
 const STAP_B: u8 = 25;
 const MTAP16: u8 = 26;
@@ -233,23 +254,27 @@ mod tests {
     }
 
     #[test]
-    fn pictures_without_reference_are_droppable() {
+    fn pictures_without_reference_are_droppable_and_messages_go_with_them() {
         let mut watch = watch();
         let (b_slice, b_fragment, b_continued): (&[u8], &[u8], &[u8]) =
             (&[0x01, 0x9e], &[0x1c, 0x81], &[0x1c, 0x01]);
-        for (payload, droppable) in [
-            (P_NAL, false),
-            (IDR_NAL, false),
-            (b_slice, true),
-            (b_fragment, true),
-            (b_continued, true),
-            (SEI_NAL, false),
-            (&aggregate(&[0x18], 0, &[SEI_NAL, b_slice]), true),
-            (&aggregate(&[0x78], 0, &[P_NAL, b_slice]), false),
-            (&aggregate(&[0x18], 0, &[P_NAL, b_slice]), false),
-            (&[], false),
+        for (payload, worth) in [
+            (P_NAL, Worth::Needed),
+            (IDR_NAL, Worth::Needed),
+            (PPS_NAL, Worth::Needed),
+            (&[0x08, 0xce, 0x38, 0x80], Worth::Needed),
+            (b_slice, Worth::Droppable),
+            (b_fragment, Worth::Droppable),
+            (b_continued, Worth::Droppable),
+            (SEI_NAL, Worth::Supplement),
+            (AUD_NAL, Worth::Supplement),
+            (&aggregate(&[0x18], 0, &[AUD_NAL, SEI_NAL]), Worth::Supplement),
+            (&aggregate(&[0x18], 0, &[SEI_NAL, b_slice]), Worth::Droppable),
+            (&aggregate(&[0x78], 0, &[P_NAL, b_slice]), Worth::Needed),
+            (&aggregate(&[0x18], 0, &[P_NAL, b_slice]), Worth::Needed),
+            (&[], Worth::Needed),
         ] {
-            assert_eq!(watch.inspect(payload, 1).1, droppable, "{payload:02x?}");
+            assert_eq!(watch.inspect(payload, 1).1, worth, "{payload:02x?}");
         }
     }
 

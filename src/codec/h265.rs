@@ -6,7 +6,7 @@
 use super::fmtp::parameter;
 use super::gate::{Contents, Gate, Opener, Picture};
 use super::nal::{has_recovery_point, split_annex_b, without_start_code};
-use super::{Codec, ParameterSets};
+use super::{Codec, ParameterSets, Worth};
 
 /// The watch over one track.
 #[derive(Debug)]
@@ -28,6 +28,10 @@ struct Seen {
     contents: Contents,
     /// Some NAL unit of a picture is referred to by others.
     referenced: bool,
+    /// Some NAL unit is a delimiter, a message or filler.
+    supplement: bool,
+    /// Some NAL unit is neither that nor a part of a picture.
+    other: bool,
 }
 
 impl Watch {
@@ -50,8 +54,8 @@ impl Watch {
         std::mem::take(&mut self.changed)
     }
 
-    /// Whether the packet is the first of an access point, and whether it can be left out.
-    pub(super) fn inspect(&mut self, payload: &[u8], timestamp: u32) -> (bool, bool) {
+    /// Whether the packet is the first of an access point, and what others lose without it.
+    pub(super) fn inspect(&mut self, payload: &[u8], timestamp: u32) -> (bool, Worth) {
         let payload = without_start_code(payload);
         let mut seen = Seen::default();
         if let [first, second, body @ ..] = payload {
@@ -66,8 +70,13 @@ impl Watch {
             }
         }
         self.opens = seen.contents.opener == Some(Opener::Sequence);
-        let droppable = seen.contents.picture.is_some() && !seen.referenced;
-        (self.gate.pass(&seen.contents, timestamp), droppable)
+        let worth = match seen.contents.picture {
+            _ if seen.referenced || seen.other => Worth::Needed,
+            Some(_) => Worth::Droppable,
+            None if seen.supplement => Worth::Supplement,
+            None => Worth::Needed,
+        };
+        (self.gate.pass(&seen.contents, timestamp), worth)
     }
 
     /// Units with a 16-bit length; with numbers, two bytes in front of the first length and one in front of the others.
@@ -116,12 +125,22 @@ impl Watch {
     /// A NAL unit of type `kind` begins here; `second` is the other header byte, `rbsp` what the packet has of the rest.
     fn begin(&mut self, kind: u8, second: u8, rbsp: &[u8], seen: &mut Seen) {
         match kind {
-            VPS | SPS => _ = seen.contents.opener.get_or_insert(Opener::Sequence),
-            PPS => _ = seen.contents.opener.get_or_insert(Opener::Picture),
-            PREFIX_SEI => seen.contents.recovery_point |= has_recovery_point(rbsp),
+            VPS | SPS => {
+                seen.contents.opener.get_or_insert(Opener::Sequence);
+                seen.other = true;
+            }
+            PPS => {
+                seen.contents.opener.get_or_insert(Opener::Picture);
+                seen.other = true;
+            }
+            PREFIX_SEI => {
+                seen.contents.recovery_point |= has_recovery_point(rbsp);
+                seen.supplement = true;
+            }
+            AUD | FILLER | SUFFIX_SEI => seen.supplement = true,
             _ if is_key(kind) => self.add_picture(kind, second, Picture::Key, seen),
             _ if is_picture(kind) => self.add_picture(kind, second, Picture::Inter, seen),
-            _ => {}
+            _ => seen.other = true,
         }
     }
 
@@ -151,7 +170,10 @@ fn is_key(kind: u8) -> bool {
 const VPS: u8 = 32;
 const SPS: u8 = 33;
 const PPS: u8 = 34;
+const AUD: u8 = 35;
+const FILLER: u8 = 38;
 const PREFIX_SEI: u8 = 39;
+const SUFFIX_SEI: u8 = 40;
 const AP: u8 = 48;
 const FU: u8 = 49;
 
@@ -215,12 +237,20 @@ mod tests {
     fn pictures_without_reference_are_droppable_in_the_top_temporal_layer_only() {
         let mut watch = watch();
         let (low, high): (&[u8], &[u8]) = (&[0x00, 1, 0], &[0x00, 2, 0]);
-        assert!(watch.inspect(low, 1).1);
-        assert!(watch.inspect(high, 2).1);
-        assert!(!watch.inspect(low, 3).1, "the higher layer may refer to it");
-        for payload in [P_NAL, IDR_NAL, VPS_NAL] {
-            assert!(!watch.inspect(payload, 4).1);
+        let (sei, aud): (&[u8], &[u8]) = (&[0x4e, 1, 0x80], &[0x46, 1, 0x50]);
+        assert_eq!(watch.inspect(low, 1).1, Worth::Droppable);
+        assert_eq!(watch.inspect(high, 2).1, Worth::Droppable);
+        assert_eq!(watch.inspect(low, 3).1, Worth::Needed, "the higher layer may refer to it");
+        for payload in [P_NAL, IDR_NAL, VPS_NAL, &[0x62, 1, 0x13, 1]] {
+            assert_eq!(watch.inspect(payload, 4).1, Worth::Needed);
         }
-        assert!(watch.inspect(&[0x62, 2, 0x80], 5).1, "a fragment");
+        assert_eq!(watch.inspect(&[0x62, 2, 0x80], 5).1, Worth::Droppable, "a fragment");
+        let aggregate = |nals: &[&[u8]]| {
+            let units = nals.iter().flat_map(|nal| [&[0, nal.len() as u8], *nal].concat());
+            [0x60, 1].into_iter().chain(units).collect::<Vec<u8>>()
+        };
+        assert_eq!(watch.inspect(&aggregate(&[sei, high]), 6).1, Worth::Droppable);
+        assert_eq!(watch.inspect(&aggregate(&[PPS_NAL, high]), 7).1, Worth::Needed);
+        assert_eq!(watch.inspect(&aggregate(&[aud, sei]), 8).1, Worth::Supplement);
     }
 }

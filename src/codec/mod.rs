@@ -17,6 +17,7 @@
 mod av1;
 mod bits;
 mod fmtp;
+mod fragment;
 mod gate;
 mod h264;
 mod h265;
@@ -25,6 +26,7 @@ mod parameter_sets;
 mod vpx;
 
 pub(crate) use fmtp::parameters;
+pub use fragment::Cutting;
 pub use parameter_sets::{ParameterSetKind, ParameterSets};
 
 /// What a track carries, as coarse as a relay needs it; the exact encoding name stays with the track's description.
@@ -107,8 +109,11 @@ pub struct PacketKind {
     pub key: bool,
     /// First packet of a frame: its timestamp differs from the packet's before.
     pub frame_start: bool,
-    /// No other frame needs this one: it can be left out as a whole with its frame.
+    /// A part of a picture that no other needs (H.264 `nal_ref_idc` 0, H.265 sub-layer non-reference in the top layer, VP8
+    /// N bit): it can be left out as a whole with its frame.
     pub droppable: bool,
+    /// Nothing of a picture, only what is said about one (delimiters, SEI messages): of no use without its frame.
+    pub supplement: bool,
 }
 
 /// Watches the RTP payloads of one track, in order, and says where a decoder can start.
@@ -118,6 +123,17 @@ pub struct PacketKind {
 pub struct AccessPoints {
     timestamp: Option<u32>,
     syntax: Syntax,
+}
+
+/// What other frames lose without a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worth {
+    /// Something, or nobody knows.
+    Needed,
+    /// Nothing: a part of a picture that no other needs.
+    Droppable,
+    /// Nothing: there is no part of a picture in it.
+    Supplement,
 }
 
 #[derive(Debug)]
@@ -152,16 +168,24 @@ impl AccessPoints {
     pub fn inspect(&mut self, payload: &[u8], timestamp: u32) -> PacketKind {
         let frame_start = self.timestamp != Some(timestamp);
         self.timestamp = Some(timestamp);
-        let (key, droppable) = match &mut self.syntax {
+        let (key, worth) = match &mut self.syntax {
             Syntax::H264(watch) => watch.inspect(payload, timestamp),
             Syntax::H265(watch) => watch.inspect(payload, timestamp),
-            Syntax::Av1(watch) => (watch.inspect(payload, timestamp), false),
-            Syntax::Vp8 => vpx::vp8(payload),
-            Syntax::Vp9 => vpx::vp9(payload),
-            Syntax::Jpeg => (jpeg(payload), false),
-            Syntax::EveryFrame => (frame_start, false),
+            Syntax::Av1(watch) => (watch.inspect(payload, timestamp), Worth::Needed),
+            Syntax::Vp8 => {
+                let (key, droppable) = vpx::vp8(payload);
+                (key, if droppable { Worth::Droppable } else { Worth::Needed })
+            }
+            Syntax::Vp9 => (vpx::vp9(payload), Worth::Needed),
+            Syntax::Jpeg => (jpeg(payload), Worth::Needed),
+            Syntax::EveryFrame => (frame_start, Worth::Needed),
         };
-        PacketKind { key, frame_start, droppable }
+        PacketKind {
+            key,
+            frame_start,
+            droppable: worth == Worth::Droppable,
+            supplement: worth == Worth::Supplement,
+        }
     }
 
     /// The parameter sets of H.264 and H.265, from the fmtp and from what went by since; `None` when there are none.

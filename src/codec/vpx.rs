@@ -30,24 +30,24 @@ pub(super) fn vp8(payload: &[u8]) -> (bool, bool) {
 
 /// Whether a VP9 packet begins a key frame: the beginning of a frame (B) that is not predicted from another picture
 /// (P clear), in spatial layer 0. Which frames nobody refers to, the descriptor does not say.
-pub(super) fn vp9(payload: &[u8]) -> (bool, bool) {
+pub(super) fn vp9(payload: &[u8]) -> bool {
     const I: u8 = 0x80;
     const P: u8 = 0x40;
     const L: u8 = 0x20;
     const B: u8 = 0x08;
-    let Some(descriptor) = payload.first() else { return (false, false) };
+    let Some(descriptor) = payload.first() else { return false };
     if descriptor & B == 0 || descriptor & P != 0 || payload.len() < 2 {
-        return (false, false);
+        return false;
     }
     if descriptor & L == 0 {
-        return (true, false);
+        return true;
     }
     let mut at = 1;
     if descriptor & I != 0 {
         at += 1 + usize::from(payload[1] & 0x80 != 0);
     }
     // TID (3 bits), U, SID (3 bits), D.
-    (payload.get(at).is_some_and(|layers| layers >> 1 & 7 == 0), false)
+    payload.get(at).is_some_and(|layers| layers >> 1 & 7 == 0)
 }
 
 #[cfg(test)]
@@ -78,14 +78,14 @@ mod tests {
 
     #[test]
     fn a_vp9_key_frame_begins_an_unpredicted_frame_of_spatial_layer_0() {
-        assert!(vp9(&[0x08, 1]).0);
-        assert!(!vp9(&[0x48, 1]).0, "predicted");
-        assert!(!vp9(&[0x04, 1]).0, "not the beginning");
-        assert!(vp9(&[0x8a, 0x11, 1]).0);
-        assert!(vp9(&[0xaa, 0x91, 0x11, 0x00, 0x11]).0, "layers behind a picture id of 15 bits");
-        assert!(!vp9(&[0xaa, 0x91, 0x11, 0x02, 0x11]).0, "spatial layer 1");
-        assert!(!vp9(&[0x28, 0x02]).0);
-        assert!(!vp9(&[0x28]).0);
-        assert!(!vp9(&[]).0);
+        assert!(vp9(&[0x08, 1]));
+        assert!(!vp9(&[0x48, 1]), "predicted");
+        assert!(!vp9(&[0x04, 1]), "not the beginning");
+        assert!(vp9(&[0x8a, 0x11, 1]));
+        assert!(vp9(&[0xaa, 0x91, 0x11, 0x00, 0x11]), "layers behind a picture id of 15 bits");
+        assert!(!vp9(&[0xaa, 0x91, 0x11, 0x02, 0x11]), "spatial layer 1");
+        assert!(!vp9(&[0x28, 0x02]));
+        assert!(!vp9(&[0x28]));
+        assert!(!vp9(&[]));
     }
 }

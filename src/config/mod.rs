@@ -20,6 +20,7 @@ mod suggest;
 mod tests;
 mod units;
 mod users;
+mod viewing;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -35,6 +36,7 @@ pub use problems::{LoadError, Problem, Problems};
 pub(crate) use redact::percent_decode;
 pub use stream::{Defaults, Race, Retry, Source, Stream, UpstreamTransport};
 pub use users::{HA1_MD5, HA1_SHA256, Password, REALM, Users};
+pub use viewing::{FastStart, SlowViewer, Viewing};
 
 use node::Node;
 use reader::{Key, Reader, Value};

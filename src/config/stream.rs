@@ -7,6 +7,7 @@ use super::camera_url::CameraUrl;
 use super::node::Node;
 use super::problems::Problems;
 use super::reader::{Key, Reader, Value};
+use super::viewing::{VIEWING_KEYS, Viewing};
 use crate::vocabulary::Secret;
 
 /// A stream as configured. Two equal values need no reconnect: that is how a reload leaves a stream alone.
@@ -46,6 +47,8 @@ pub struct Stream {
     pub retry_min: Duration,
     /// Longest pause between two attempts.
     pub retry_max: Duration,
+    /// How it is given to its viewers.
+    pub viewing: Viewing,
 }
 
 /// Where a stream comes from.
@@ -169,6 +172,7 @@ impl Stream {
             retry: Retry::Auto,
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
+            viewing: Viewing::default(),
         }
     }
 
@@ -317,8 +321,13 @@ pub(super) const FILE_KEYS: &[Key<Draft>] = &[
 ];
 
 impl Draft {
+    /// For the keys about viewers.
+    pub(super) fn viewing(&mut self) -> &mut Viewing {
+        &mut self.settings.viewing
+    }
+
     fn read(&mut self, value: &Value<'_>) {
-        value.read_section(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS], self);
+        value.read_section(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS, VIEWING_KEYS], self);
         let (min, max) = (self.settings.retry_min, self.settings.retry_max);
         // Only where one of the two stands: a stream does not repeat the mistake of the defaults.
         if let Some(key) = ["retry_min", "retry_max"].into_iter().find(|key| value.has(key))

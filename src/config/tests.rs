@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::stream::{CAMERA_KEYS, FILE_KEYS, STREAM_KEYS};
+use super::viewing::VIEWING_KEYS;
 use super::*;
 
 fn environment(name: &str) -> Option<String> {
@@ -259,6 +260,7 @@ fn every_key_stands_in_the_documented_example() {
     let of_streams = streams.iter().filter(|(_, stream)| matches!(stream, Node::Map(_)));
     let mut documented: BTreeSet<String> = of_streams.flat_map(|(_, stream)| keys(stream)).collect();
     documented.extend(keys(section("defaults")));
+    assert_eq!(documented, names(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS, VIEWING_KEYS]));
     let Node::Map(users) = section("users") else { panic!("users are a section") };
     let documented_of_users: BTreeSet<String> = users.iter().flat_map(|(_, user)| keys(user)).collect();
     assert_eq!(documented_of_users, names(&[users::USER_KEYS]));
@@ -266,7 +268,6 @@ fn every_key_stands_in_the_documented_example() {
     let documented_of_rules: BTreeSet<String> = rules.iter().flat_map(keys).collect();
     assert_eq!(documented_of_rules, names(&[access::RULE_KEYS]));
     assert_eq!(keys(section("login")), names(&[access::LOGIN_KEYS]));
-    assert_eq!(documented, names(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS]));
 }
 
 proptest! {

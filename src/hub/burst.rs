@@ -4,30 +4,33 @@
 //! ring, one wake-up of a worker, one write to each viewer's socket. The packets lie in one piece of memory, already framed for
 //! an interleaved connection, so that a viewer's write is that memory with 12 bytes of each packet changed.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::codec::PacketKind;
+use crate::codec::{Cutting, PacketKind};
 use crate::rtp::{Header, Place};
 use crate::vocabulary::TrackId;
 
 /// Packets that travel together, in order, unchanging and shared.
 #[derive(Debug)]
 pub struct Burst {
-    id: u64,
-    generation: u32,
-    received: Instant,
-    packets: Box<[Packet]>,
-    wire: Box<[u8]>,
+    pub(super) id: u64,
+    pub(super) generation: u32,
+    pub(super) received: Instant,
+    pub(super) packets: Box<[Packet]>,
+    pub(super) wire: Box<[u8]>,
+    /// The same for viewers over UDP, made when the first of them asks, where a packet is too long for a datagram.
+    pub(super) datagrams: OnceLock<Box<Self>>,
 }
 
 /// One RTP packet of a burst.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
     /// Where its frame starts in [`Burst::wire`].
-    start: u32,
+    pub(super) start: u32,
     /// Length of the RTP packet, without the 4 bytes of framing.
-    length: u16,
+    pub(super) length: u16,
     /// The track it belongs to.
     pub track: TrackId,
     /// A viewer may start with this packet.
@@ -36,6 +39,15 @@ pub struct Packet {
     pub frame_start: bool,
     /// The last packet of a frame.
     pub marker: bool,
+    /// No other frame needs the one it belongs to, and nothing of that frame stands in the way of leaving it out as a
+    /// whole. Holds from the first packet of a frame on that is in the burst.
+    pub droppable: bool,
+    /// How its payload can be cut for a datagram.
+    pub cutting: Cutting,
+    /// Made of the packet before it: it takes a sequence number of its own, on top of those of the timeline.
+    pub added: bool,
+    /// Too long for a datagram and not to be cut: its header only is left, to be counted.
+    pub oversized: bool,
     /// The first packet of an epoch: what follows does not build on what came before.
     pub restarted: bool,
     /// The frame it belongs to, counted per track from 1 and wrapping: how many frames lie between two packets is
@@ -104,9 +116,31 @@ pub struct BurstBuilder {
     wire: Vec<u8>,
     /// Frames so far, by track.
     frames: Vec<u32>,
+    /// By packet: it says something about its frame, and is nothing of it.
+    supplements: Vec<bool>,
+    /// By track.
+    cuttings: Vec<Cutting>,
+    /// Used again by [`Self::judge_frames`].
+    runs: Vec<Run>,
+}
+
+/// The packets of a burst that belong to one frame.
+#[derive(Debug)]
+struct Run {
+    track: TrackId,
+    frame: u32,
+    /// Something in it is needed.
+    needed: bool,
+    /// There is a part of a picture in it.
+    picture: bool,
 }
 
 impl BurstBuilder {
+    /// From now on the payloads of the tracks can be cut like this.
+    pub fn cut_as(&mut self, tracks: impl IntoIterator<Item = Cutting>) {
+        self.cuttings = tracks.into_iter().collect();
+    }
+
     /// Adds a packet whose header has been validated. Packets longer than 65,535 bytes cannot be framed and are left
     /// out; no transport delivers them.
     pub fn push(
@@ -138,11 +172,41 @@ impl BurstBuilder {
             key: kind.key,
             frame_start: kind.frame_start,
             marker: header.marker,
+            droppable: kind.droppable,
+            cutting: self.cuttings.get(track.index()).copied().unwrap_or_default(),
+            added: false,
+            oversized: false,
             restarted: place.restarted,
             frame,
             sequence: place.sequence,
             timestamp: place.timestamp,
         });
+        self.supplements.push(kind.supplement);
+    }
+
+    /// Extends what is said of single packets to their frames: one packet that is needed keeps its frame.
+    fn judge_frames(&mut self) {
+        if !self.packets.iter().any(|packet| packet.droppable) {
+            return;
+        }
+        self.runs.clear();
+        let run_of = |runs: &mut Vec<Run>, packet: &Packet| {
+            let newest = runs.iter().rposition(|run| run.track == packet.track);
+            newest.filter(|at| runs[*at].frame == packet.frame).unwrap_or_else(|| {
+                runs.push(Run { track: packet.track, frame: packet.frame, needed: false, picture: false });
+                runs.len() - 1
+            })
+        };
+        for (packet, supplement) in self.packets.iter().zip(&self.supplements) {
+            let at = run_of(&mut self.runs, packet);
+            self.runs[at].picture |= packet.droppable;
+            self.runs[at].needed |= !packet.droppable && !supplement;
+        }
+        for packet in &mut self.packets {
+            let of_packet = |run: &&Run| run.track == packet.track && run.frame == packet.frame;
+            let run = self.runs.iter().rfind(of_packet);
+            packet.droppable = run.is_some_and(|run| run.picture && !run.needed);
+        }
     }
 
     /// An empty one that counts the frames on.
@@ -166,14 +230,17 @@ impl BurstBuilder {
     /// The burst, if there is anything in it.
     pub fn finish(&mut self, generation: u32) -> Option<Burst> {
         let received = self.received.take()?;
+        self.judge_frames();
         let burst = Burst {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             generation,
             received,
             packets: self.packets.as_slice().into(),
             wire: self.wire.as_slice().into(),
+            datagrams: OnceLock::new(),
         };
         self.packets.clear();
+        self.supplements.clear();
         self.wire.clear();
         if self.wire.capacity() > 4 * MAX_BYTES {
             self.wire.shrink_to(MAX_BYTES);
@@ -207,6 +274,29 @@ mod tests {
         assert_eq!(&burst.wire()[burst.packets()[1].framed()][..4], [b'$', 0, 0, 12]);
         assert_eq!(burst.generation(), 3);
         assert!(builder.finish(3).is_none(), "an empty burst is none");
+    }
+
+    #[test]
+    fn a_frame_is_droppable_as_a_whole_or_not_at_all() {
+        const VIDEO: TrackId = TrackId(0);
+        const SOUND: TrackId = TrackId(1);
+        let mut builder = BurstBuilder::default();
+        let raw =
+            Header { marker: true, payload_type: 96, sequence: 1, timestamp: 2, ssrc: 3, payload: 12..12 };
+        let place = Place { sequence: 10, timestamp: 20, lost: 0, reordered: false, restarted: false };
+        let mut push = |track, frame_start, droppable, supplement| {
+            let kind = PacketKind { key: false, frame_start, droppable, supplement };
+            builder.push(track, &raw.write(), &raw, place, kind, Instant::now());
+        };
+        push(VIDEO, true, false, true); // a delimiter
+        push(SOUND, true, false, false);
+        push(VIDEO, false, true, false);
+        push(VIDEO, true, true, false);
+        push(VIDEO, false, false, false); // one slice is needed
+        push(VIDEO, true, false, true); // what comes behind it decides, and is not here
+        let burst = builder.finish(0).unwrap();
+        let droppable: Vec<bool> = burst.packets().iter().map(|packet| packet.droppable).collect();
+        assert_eq!(droppable, [true, false, true, false, false, false]);
     }
 
     #[test]

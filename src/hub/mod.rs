@@ -6,7 +6,9 @@
 //! after its viewers and [`Record`] keeps what went wrong.
 
 mod burst;
+mod cache;
 mod care;
+mod datagrams;
 mod publisher;
 mod record;
 mod standby;
@@ -28,6 +30,7 @@ pub use status::{BitRate, Described, Failure, Status, TrackStats};
 pub use stream::{Delivery, Demand, RING, Stream, Subscription};
 pub use viewer::{Seat, Tally, Viewer};
 
+use crate::config::Viewing;
 use crate::metrics::Metrics;
 
 /// All streams, by name.
@@ -49,14 +52,19 @@ impl Hub {
         &self.metrics
     }
 
-    /// Adds a stream, in place of one of the same name, whose viewers leave.
+    /// Adds a stream with the default rules for its viewers, in place of one of the same name, whose viewers leave.
     pub fn add(&self, name: &str) -> Publisher {
+        self.add_with(name, Viewing::default())
+    }
+
+    /// Adds a stream that is given to its viewers like this, in place of one of the same name, whose viewers leave.
+    pub fn add_with(&self, name: &str, viewing: Viewing) -> Publisher {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         // Closed first: both have the same metrics, and the new one's state is to be the last word.
         if let Some(replaced) = streams.get(name) {
             replaced.close();
         }
-        let (stream, publisher) = Stream::new(name, self.metrics.stream(name));
+        let (stream, publisher) = Stream::new(name, self.metrics.stream(name), viewing);
         streams.insert(name.to_owned(), stream);
         publisher
     }

@@ -8,7 +8,7 @@ use super::standby::Standby;
 use super::status::{Failure, TrackStats};
 use super::stream::Stream;
 use super::track::TrackState;
-use crate::codec::{Codec, PacketKind};
+use crate::codec::{Codec, Cutting, PacketKind};
 use crate::rtp::{Header, HeaderError, StreamClock, WallTime};
 use crate::sdp::Description;
 use crate::vocabulary::{FailureClass, Phase, TrackId, Transport};
@@ -76,6 +76,10 @@ impl Publisher {
         } else {
             self.stream.clock().start_epoch();
         }
+        let tracks = &description.tracks;
+        self.builder.cut_as(tracks.iter().map(|track| Cutting::of(track.codec, track.fmtp.as_deref())));
+        let main = tracks.iter().find(|track| track.is_video()).map(|track| track.id);
+        self.stream.cache().begin(main);
         for (state, track) in self.tracks.iter_mut().zip(&mut description.tracks) {
             state.begin(track);
             if let Some(sets) = state.access_points.parameter_sets() {
@@ -151,6 +155,8 @@ impl Publisher {
         if self.stream.is_closed() {
             return;
         }
+        // An old picture is not shown as if it were the present one.
+        self.stream.cache().end();
         let metrics = &self.stream.metrics;
         metrics.failure(class);
         metrics.phase(Phase::Retrying);

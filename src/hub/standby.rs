@@ -74,7 +74,7 @@ impl Standby {
         self.sequence =
             self.packets.frame(frame, self.sequence, self.timestamp, self.ssrc, |packet, header| {
                 let place = timeline.place(self.ssrc, header.sequence, header.timestamp, arrival);
-                let kind = PacketKind { key: first, frame_start: first, droppable: false };
+                let kind = PacketKind { key: first, frame_start: first, ..PacketKind::default() };
                 first = false;
                 if let Some(place) = place {
                     builder.push(*track, packet, header, place, kind, now);

@@ -1,5 +1,6 @@
 //! A stream: what its source publishes and what its viewers share.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -7,11 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::burst::Burst;
+use super::cache::GopCache;
 use super::publisher::Publisher;
 use super::record::Record;
 use super::standby::Standby;
 use super::status::{Described, Status, TrackStats};
 use super::viewer::{Seat, Viewer, Viewers};
+use crate::config::Viewing;
 use crate::metrics::StreamMetrics;
 use crate::rtp::{StreamClock, WallTime};
 use crate::vocabulary::{Disconnect, Phase, TrackId, Transport};
@@ -33,6 +36,9 @@ pub struct Stream {
     clock: Mutex<StreamClock>,
     /// Locked once a burst by the publisher, and by whoever looks.
     pub(super) stats: Mutex<Vec<TrackStats>>,
+    viewing: Viewing,
+    /// Locked once a burst by the publisher, and when a viewer joins or has fallen too far behind.
+    cache: Mutex<GopCache>,
     /// The outage in progress, if there is one.
     outage: Mutex<Option<Away>>,
     /// Locked when something goes wrong or right with the source, and by whoever looks.
@@ -52,7 +58,7 @@ struct Away {
 
 impl Stream {
     /// A stream without a source yet, and the one [`Publisher`] it will ever have.
-    pub fn new(name: &str, metrics: Arc<StreamMetrics>) -> (Arc<Self>, Publisher) {
+    pub fn new(name: &str, metrics: Arc<StreamMetrics>, viewing: Viewing) -> (Arc<Self>, Publisher) {
         let status = Status::new();
         metrics.phase(status.phase);
         let stream = Arc::new(Self {
@@ -67,6 +73,8 @@ impl Stream {
             reconnect: Notify::new(),
             clock: Mutex::new(StreamClock::new(WallTime(0), [])),
             stats: Mutex::default(),
+            cache: Mutex::new(GopCache::new(viewing.gop_cache_size, viewing.gop_cache_age)),
+            viewing,
             outage: Mutex::default(),
             record: Mutex::default(),
             standby: Mutex::default(),
@@ -78,6 +86,29 @@ impl Stream {
     /// The name it is served under.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How it is given to its viewers.
+    pub fn viewing(&self) -> &Viewing {
+        &self.viewing
+    }
+
+    /// The bursts since the newest key frame, or none where there is none to begin with. Every burst published later
+    /// comes through the ring; one that was under way may come through both, and is told by its [`Burst::id`]: so who
+    /// subscribes first misses nothing.
+    pub fn since_key_frame(&self) -> VecDeque<Arc<Burst>> {
+        self.cache().bursts()
+    }
+
+    /// The id of the burst in which the newest key frame begins, and when it arrived.
+    pub fn newest_key_frame(&self) -> Option<(u64, Instant)> {
+        self.cache().key()
+    }
+
+    /// How far a viewer is behind the live edge: how much later than the last burst it was given the newest one arrived.
+    pub fn lag(&self, viewer: &Viewer) -> Duration {
+        let newest = self.cache().newest();
+        newest.map_or(Duration::ZERO, |newest| newest.saturating_duration_since(viewer.reached()))
     }
 
     /// Counters of this stream.
@@ -221,8 +252,14 @@ impl Stream {
 
     /// Hands a burst to whoever follows.
     pub(super) fn publish(&self, burst: Burst) {
+        let burst = Arc::new(burst);
+        // First, so that who follows the ring and then looks here has every burst at least once.
+        let pushed = self.cache().push(&burst);
+        if pushed.dropped {
+            self.metrics.gop_cache_dropped.inc();
+        }
         // Fails when nobody watches, which is no failure.
-        let _ = self.ring.send(Arc::new(burst));
+        let _ = self.ring.send(burst);
     }
 
     pub(super) fn standby(&self) -> MutexGuard<'_, Option<Standby>> {
@@ -256,6 +293,10 @@ impl Stream {
     /// Time from the making of the stream to `instant`.
     pub fn elapsed(&self, instant: Instant) -> Duration {
         instant.saturating_duration_since(self.made)
+    }
+
+    pub(super) fn cache(&self) -> MutexGuard<'_, GopCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn clock(&self) -> MutexGuard<'_, StreamClock> {

@@ -32,6 +32,8 @@ pub struct Viewer {
     bytes: AtomicU64,
     skipped: AtomicU64,
     latency_micros: AtomicU64,
+    /// When the last burst it was given arrived, in microseconds since `since`.
+    reached_micros: AtomicU64,
 }
 
 impl Viewer {
@@ -65,6 +67,11 @@ impl Viewer {
     /// Frames it did not get.
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// When the last burst it was given arrived from the source, or when it came itself.
+    pub fn reached(&self) -> Instant {
+        self.since + Duration::from_micros(self.reached_micros.load(Ordering::Relaxed))
     }
 
     /// Recent time from a packet's arrival to its hand-over to the kernel.
@@ -150,6 +157,7 @@ impl Viewers {
             bytes: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             latency_micros: AtomicU64::new(0),
+            reached_micros: AtomicU64::new(0),
         });
         self.list.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&viewer));
         let counters = metrics.viewers(transport).clone();
@@ -199,6 +207,12 @@ impl Seat {
         tally.bytes += bytes;
         tally.latency.observe(latency.as_secs_f64());
         self.viewer.sent(packets, bytes, latency);
+    }
+
+    /// It was given what arrived at `received`, or passed over it.
+    pub fn reached(&self, received: Instant) {
+        let micros = received.saturating_duration_since(self.viewer.since).as_micros() as u64;
+        self.viewer.reached_micros.store(micros, Ordering::Relaxed);
     }
 
     /// Counts frames that were left out for this viewer.

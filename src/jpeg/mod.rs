@@ -2,6 +2,7 @@
 //!
 //! - [`Clip`] reads a file of JPEG images and refuses, in words, what RTP could not carry;
 //! - [`Frame`] is one such image and cuts itself into RTP payloads;
+//! - `cut` makes shorter payloads of one that is too long for a datagram;
 //! - [`Assembler`] puts the payloads of a camera together again.
 //!
 //! RFC 2435 sends a JPEG without its headers: the receiver rebuilds them from eight bytes. That leaves room for
@@ -16,6 +17,7 @@
 mod assembler;
 mod card;
 mod clip;
+mod cut;
 mod error;
 mod frame;
 mod headers;
@@ -29,6 +31,7 @@ mod tables;
 
 pub use assembler::{Assembler, FragmentError};
 pub use clip::{Clip, ClipError};
+pub(crate) use cut::cut;
 pub use error::JpegError;
 pub use frame::Frame;
 pub use packets::ClipPackets;

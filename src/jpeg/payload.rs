@@ -11,9 +11,12 @@ use super::image::Sampling;
 /// An 8-bit quantization table, in bytes.
 pub(super) const TABLE: usize = 64;
 
-const MAIN_HEADER: usize = 8;
-const RESTART_HEADER: usize = 4;
+pub(super) const MAIN_HEADER: usize = 8;
+pub(super) const RESTART_HEADER: usize = 4;
 const TABLE_HEADER: usize = 4;
+
+/// Fragments begin below this offset: it has 24 bits.
+pub(super) const MAX_OFFSET: usize = 1 << 24;
 
 /// The longest headers that [`FragmentHeader::write`] makes: the first fragment of a frame with restart markers.
 pub(super) const MAX_FRAGMENT_HEADER: usize = MAIN_HEADER + RESTART_HEADER + TABLE_HEADER + 2 * TABLE;
@@ -83,6 +86,8 @@ impl FragmentHeader {
 pub(super) struct Fragment<'a> {
     pub(super) offset: usize,
     pub(super) type_: u8,
+    /// A restart header follows the main one.
+    pub(super) restarts: bool,
     /// 0 when the frame has no restart markers.
     pub(super) restart_interval: u16,
     pub(super) q: u8,
@@ -111,6 +116,8 @@ impl<'a> Fragment<'a> {
         let mut fragment = Self {
             offset,
             type_: type_ & !WITH_RESTARTS,
+            // Types from 128 on are defined per session; bit 6 has its meaning below that only.
+            restarts: type_ & (WITH_RESTARTS | 0x80) == WITH_RESTARTS,
             restart_interval: 0,
             q,
             width: u16::from(width) * 8,
@@ -118,8 +125,7 @@ impl<'a> Fragment<'a> {
             tables: None,
             data: rest,
         };
-        // Types from 128 on are defined per session; bit 6 has its meaning below that only.
-        if type_ & (WITH_RESTARTS | 0x80) == WITH_RESTARTS {
+        if fragment.restarts {
             let (&[i1, i0, _, _], rest) = fragment.data.split_first_chunk::<RESTART_HEADER>()?;
             fragment.restart_interval = u16::from_be_bytes([i1, i0]);
             fragment.data = rest;

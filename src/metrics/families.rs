@@ -33,6 +33,7 @@ pub(super) struct Families {
     pub(super) viewer_sent_packets: IntCounterVec,
     pub(super) viewer_sent_bytes: IntCounterVec,
     pub(super) viewer_skipped_frames: IntCounterVec,
+    pub(super) gop_cache_dropped: IntCounterVec,
     pub(super) viewer_start: HistogramVec,
     pub(super) relay_latency: HistogramVec,
 }
@@ -180,6 +181,12 @@ pub(super) fn register(registry: &Registry) -> (Families, ProcessWide) {
             "viewer_sent_bytes_total",
             "Bytes of RTP and RTCP handed to the kernel.",
             transport,
+        ),
+        gop_cache_dropped: counter(
+            r,
+            "gop_cache_dropped_total",
+            "Times that the pictures since a key frame outgrew gop_cache_size or gop_cache_age.",
+            stream,
         ),
         viewer_skipped_frames: counter(
             r,

@@ -32,6 +32,8 @@ pub struct StreamMetrics {
     pub key_frame_interval: Gauge,
     /// `source_clock_offset_seconds`
     pub clock_offset: Gauge,
+    /// `gop_cache_dropped_total`
+    pub gop_cache_dropped: IntCounter,
     /// `viewer_start_seconds`
     pub viewer_start: Histogram,
     viewers: Vec<ViewerMetrics>,
@@ -100,6 +102,7 @@ impl StreamMetrics {
             no_signal_frames: families.no_signal_frames.with_label_values(stream),
             key_frame_interval: families.source_key_frame_interval.with_label_values(stream),
             clock_offset: families.source_clock_offset.with_label_values(stream),
+            gop_cache_dropped: families.gop_cache_dropped.with_label_values(stream),
             viewer_start: families.viewer_start.with_label_values(stream),
             viewers: Transport::ALL.iter().map(|t| ViewerMetrics::new(families, name, t.as_str())).collect(),
             disconnects: Disconnect::ALL
@@ -171,6 +174,7 @@ impl StreamMetrics {
         let _ = families.source_reconnects.remove_label_values(&[name]);
         let _ = families.no_signal_frames.remove_label_values(&[name]);
         let _ = families.source_outage.remove_label_values(&[name]);
+        let _ = families.gop_cache_dropped.remove_label_values(&[name]);
         let _ = families.viewer_start.remove_label_values(&[name]);
         for phase in Phase::ALL {
             let _ = families.source_state.remove_label_values(&[name, phase.as_str()]);

@@ -7,6 +7,7 @@
 //! relay itself leaves out (an outage, a slow viewer) leaves none.
 
 mod clock;
+mod compression;
 mod header;
 mod ntp;
 mod reception;
@@ -15,6 +16,7 @@ pub mod rtcp;
 mod timeline;
 
 pub use clock::StreamClock;
+pub use compression::Compression;
 pub use header::{Header, HeaderError};
 pub use ntp::{NtpTime, WallTime};
 pub use reception::{FrameRate, Jitter};

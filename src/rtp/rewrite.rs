@@ -79,6 +79,19 @@ impl Rewriter {
         self.skipped = self.offset.is_some();
     }
 
+    /// The relay lost the rest of something it has sent a part of: the next packet after a [`Rewriter::skip`] shows a gap,
+    /// so that no receiver takes what follows for the rest.
+    pub fn lose(&mut self) {
+        self.next.sequence = self.next.sequence.wrapping_add(1);
+    }
+
+    /// The next packet is one more than the timeline has: it takes a number of its own, and all later ones move up.
+    pub fn add(&mut self) {
+        if let Some(offset) = &mut self.offset {
+            offset.sequence = offset.sequence.wrapping_add(1);
+        }
+    }
+
     /// The viewer's timestamp for a moment of the stream; `None` before the first packet.
     pub fn timestamp(&self, timestamp: u64) -> Option<u32> {
         self.offset.map(|offset| (timestamp as u32).wrapping_add(offset.timestamp))
@@ -135,6 +148,27 @@ mod tests {
         let header = sent(&mut rewriter, 500, 90_000);
         assert_eq!((header.sequence, header.timestamp), (14, 90_000));
         assert_eq!(sent(&mut rewriter, 501, 90_000).sequence, 15);
+    }
+
+    #[test]
+    fn a_packet_made_of_another_has_its_own_number_and_what_follows_moves_up() {
+        let mut rewriter = Rewriter::new(7, Start { sequence: 65_534, timestamp: 0 });
+        sent(&mut rewriter, 100, 0);
+        for expected in [65_535, 0] {
+            rewriter.add();
+            assert_eq!(sent(&mut rewriter, 100, 0).sequence, expected);
+        }
+        assert_eq!(sent(&mut rewriter, 101, 0).sequence, 1);
+        assert_eq!(sent(&mut rewriter, 103, 0).sequence, 3, "loss is still a gap");
+    }
+
+    #[test]
+    fn what_was_cut_off_in_the_middle_shows() {
+        let mut rewriter = Rewriter::new(7, Start { sequence: 10, timestamp: 0 });
+        sent(&mut rewriter, 100, 0);
+        rewriter.lose();
+        rewriter.skip();
+        assert_eq!(sent(&mut rewriter, 500, 0).sequence, 12);
     }
 
     #[test]

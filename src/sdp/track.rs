@@ -36,6 +36,11 @@ pub struct Track {
 }
 
 impl Track {
+    /// Whether it carries pictures.
+    pub fn is_video(&self) -> bool {
+        self.kind.eq_ignore_ascii_case("video")
+    }
+
     /// The track for a camera's medium, or `None` when it has no payload type or is no plain RTP. Parameter sets in its
     /// fmtp are put right on the way: start codes removed, the H.264 profile taken from the SPS.
     pub fn from_media(id: TrackId, media: &Media) -> Option<Self> {

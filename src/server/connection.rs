@@ -21,6 +21,7 @@ use super::outbox::Outbox;
 use super::session::Next;
 use super::udp::UdpHandle;
 use crate::access::{Schemes, Visitor};
+use crate::config::SlowViewer;
 use crate::hub::Stream;
 use crate::rtsp::{self, Item, Response};
 use crate::vocabulary::Disconnect;
@@ -271,10 +272,16 @@ impl Connection {
         } else {
             settings.session_timeout
         };
+        let blocked = self.outbox.blocked_since();
+        let impatient = self.sessions.iter().filter_map(|here| {
+            let session = here.session();
+            let viewing = session.mount().stream().viewing();
+            (viewing.slow_viewer == SlowViewer::Disconnect).then_some(viewing.max_lag)
+        });
+        let max_lag = impatient.min();
         let deadlines = [
-            self.outbox
-                .blocked_since()
-                .map(|since| (since + settings.write_timeout, Disconnect::WriteTimeout)),
+            blocked.zip(max_lag).map(|(since, max_lag)| (since + max_lag, Disconnect::TooSlow)),
+            blocked.map(|since| (since + settings.write_timeout, Disconnect::WriteTimeout)),
             self.incomplete.map(|since| (since + settings.request_timeout, Disconnect::Protocol)),
             (!engaged).then(|| (self.last_heard + patience, Disconnect::Timeout)),
         ];
@@ -316,7 +323,7 @@ impl Connection {
             session.end(reason);
         }
         // To close with bytes unread is a reset, and with it the viewer may lose what it was told last.
-        if !self.finished && reason != Disconnect::WriteTimeout {
+        if !self.finished && !matches!(reason, Disconnect::WriteTimeout | Disconnect::TooSlow) {
             let _ = time::timeout_at(deadline, hang_up(socket)).await;
         }
     }

@@ -8,6 +8,7 @@
 
 mod access;
 mod admission;
+mod ahead;
 mod connection;
 mod fanout;
 mod mount;

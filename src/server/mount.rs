@@ -27,6 +27,7 @@ pub(super) enum Mount {
 
 /// Where a playing session gets its bursts from.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a session has one, and keeps it in place")]
 pub(super) enum Feed {
     /// The stream, whose bursts the worker's fan-out gives to all its viewers together. It stays wanted meanwhile.
     Live { _wanted: Demand },

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::codec::PacketKind;
+use crate::codec::{Cutting, PacketKind};
+use crate::config::Viewing;
 use crate::hub::{BurstBuilder, Delivery, Described, Stream};
 use crate::jpeg::{Clip, ClipPackets};
 use crate::metrics::Metrics;
@@ -50,7 +51,7 @@ pub(super) struct Playback {
 impl ClipMount {
     /// Puts a clip under `name`.
     pub fn new(name: &str, clip: Arc<Clip>, settings: ClipSettings, metrics: &Metrics) -> Self {
-        let (stream, _never_published) = Stream::new(name, metrics.stream(name));
+        let (stream, _never_published) = Stream::new(name, metrics.stream(name), Viewing::default());
         let first = &clip.frames()[0];
         let description = Description::jpeg(first.width(), first.height(), settings.fps);
         Self { stream, clip, described: Described::new(description, 0, true), settings }
@@ -79,13 +80,15 @@ impl Playback {
     /// At the start of the clip.
     pub(super) fn new(mount: Arc<ClipMount>) -> Self {
         let now = Instant::now();
+        let mut builder = BurstBuilder::default();
+        builder.cut_as([Cutting::Jpeg]);
         Self {
             mount,
             frame: 0,
             due: now,
             sent: 0,
             sequence: 0,
-            builder: BurstBuilder::default(),
+            builder,
             anchor: (0, now, SystemTime::now().into()),
         }
     }

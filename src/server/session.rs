@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::ahead::Ahead;
 use super::mount::{Feed, Mount};
 use super::playback::Playback;
 use super::player::{Carrier, Player};
@@ -64,6 +65,7 @@ struct Ready {
 pub(super) struct Playing {
     pub(super) player: Player,
     pub(super) feed: Feed,
+    pub(super) ahead: Ahead,
     pub(super) seat: Seat,
     /// When PLAY came, until the first key-frame packet is sent.
     pub(super) asked: Option<Instant>,
@@ -115,7 +117,8 @@ impl Session {
     ) -> Self {
         let id = format!("{:032x}", rand::random::<u128>());
         // The same name for all tracks of a session, different for each session, and no address in it (RFC 7022).
-        let player = Player::new(described, format!("fanlight-{:016x}", rand::random::<u64>()));
+        let cname = format!("fanlight-{:016x}", rand::random::<u64>());
+        let player = Player::new(described, cname, mount.stream().viewing());
         let Viewer { peer, transport, user_agent } = viewer;
         Self {
             id,
@@ -340,7 +343,13 @@ impl Session {
                     .seat
                     .unwrap_or_else(|| stream.join(self.peer, self.transport, self.user_agent.clone()));
                 seat.plays();
-                Playing { player: ready.player, feed, seat, asked: Some(now) }
+                Playing {
+                    player: ready.player,
+                    feed,
+                    ahead: Ahead::new(self.transport),
+                    seat,
+                    asked: Some(now),
+                }
             }
             State::Playing(playing) => playing,
         };
@@ -353,9 +362,12 @@ impl Session {
             self.state = if was_playing { State::Playing(playing) } else { State::Ready(playing.pause()) };
             return Err(Status::INVALID_RANGE);
         }
-        let Playing { player, feed, .. } = &mut playing;
+        let Playing { player, feed, ahead, .. } = &mut playing;
         let stream = self.mount.stream();
         player.play(scope, now, |track| feed.report(stream, track, now).map(|(moment, _)| moment));
+        if matches!(feed, Feed::Live { .. }) {
+            ahead.want();
+        }
         let infos: Vec<RtpInfo> = player
             .tracks()
             .filter(|(_, track)| track.is_playing())

@@ -2,8 +2,8 @@
 //!
 //! One session is published. Beside it attempts come and go: to replace it before it is lost (make before break), to
 //! find a lost one anew, to see whether a preferred source is back, to stand by. [`Driver::drive`] waits for whatever
-//! comes first and then does what is due; what it does follows from [`super::policy`], and what failures lead to is in
-//! [`super::failures`].
+//! comes first and then does what is due; what it does follows from [`super::policy`]; who is published next is in
+//! [`super::takeover`], and what failures lead to in [`super::failures`].
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -14,12 +14,11 @@ use std::time::{Duration, Instant};
 use tokio::time;
 
 use super::attempt::{Attempt, Cause, Limits, Purpose};
-use super::backlog::Proof;
 use super::error::Error;
 use super::hosts::Sources;
 use super::news::News;
 use super::plan::{Known, Plan};
-use super::policy::{Choice, Fact, FailBack, Heat, Race, SILENT_HOST, Verdict, Wins};
+use super::policy::{Choice, Fact, FailBack, Heat, Race, SILENT_HOST, Verdict};
 use super::session::{Client, Local, Progress, Request};
 use super::sessions::{Happening, Sessions};
 use crate::hub::Publisher;
@@ -33,7 +32,7 @@ pub(super) struct Driver {
     pub(super) sessions: Sessions,
     pub(super) news: News,
     client: Box<dyn Client>,
-    shared: Sources,
+    pub(super) shared: Sources,
     opened: u64,
     /// While nothing is published: which source is tried next, and when.
     pub(super) retry: (usize, Instant),
@@ -41,7 +40,7 @@ pub(super) struct Driver {
     pub(super) race: Option<Race>,
     pub(super) heat: Option<Heat>,
     /// Why the session that is published should be replaced, and the earliest time for that.
-    wish: Option<Cause>,
+    pub(super) wish: Option<Cause>,
     pub(super) replace_after: Option<Instant>,
     /// Sessions that are gone and still say goodbye, and how long a new one waits for that.
     goodbye: Option<(Local<()>, Instant)>,
@@ -198,35 +197,6 @@ impl Driver {
         }
     }
 
-    /// The attempt that is published next, if one is to be.
-    fn winner(&self, now: Instant) -> Option<usize> {
-        let attempts = &self.sessions.attempts;
-        let Some(current) = &self.sessions.current else {
-            let rivals = attempts.iter().filter(|attempt| attempt.is_rival()).count();
-            // Where there is no choice and nothing to lose, what comes is published as it comes: sound need not wait
-            // for a picture.
-            let alone =
-                |attempt: &Attempt| rivals == 1 && attempt.is_rival() && attempt.proof() >= Proof::Packets;
-            let ready = |attempt: &Attempt| {
-                attempt.has_picture() && (attempt.purpose != Purpose::Standby || attempt.stands_by(now))
-            };
-            return attempts.iter().position(ready).or_else(|| attempts.iter().position(alone));
-        };
-        let fail_back = self.choice.should_fail_back(now);
-        attempts.iter().position(|attempt| {
-            attempt.has_picture()
-                && match attempt.purpose {
-                    Purpose::Replace(_) => true,
-                    Purpose::Recover => attempt.id > current.id,
-                    Purpose::Probe => fail_back == Some(attempt.source),
-                    Purpose::Standby => {
-                        attempt.stands_by(now)
-                            && (self.wish == Some(Cause::Suspect) || fail_back == Some(attempt.source))
-                    }
-                }
-        })
-    }
-
     /// Opens what is due.
     fn open_due(&mut self, publisher: &mut Publisher, now: Instant) {
         let rivals = |attempts: &[Attempt]| attempts.iter().any(Attempt::is_rival);
@@ -296,40 +266,6 @@ impl Driver {
         let limits = Limits { silence: self.plan.patience.read_timeout, udp_silence };
         let attempt = Attempt::new((self.opened, source, purpose), limits, progress, opening, now);
         self.sessions.attempts.push(attempt);
-    }
-
-    /// The session of an attempt is published from now on.
-    fn take_over(&mut self, index: usize, publisher: &mut Publisher, now: Instant) {
-        let attempt = self.sessions.attempts.remove(index);
-        let (id, source, purpose) = (attempt.id, attempt.source, attempt.purpose.clone());
-        let took = now.saturating_duration_since(attempt.started);
-        self.replaces(&attempt, publisher, now);
-        let (known, patience) = (&mut self.known[source], self.plan.patience);
-        let rhythm = |description: &_| known.rhythm(description, patience, now);
-        if self.sessions.take_over(attempt, rhythm, publisher, now).is_none() {
-            return;
-        }
-        known.handshake = took;
-        if purpose == Purpose::Recover {
-            self.shared.metrics().source_connect_seconds.observe(took.as_secs_f64());
-        }
-        self.explain(source, publisher);
-        let transport = self.sessions.current.as_ref().and_then(|current| current.transport);
-        if let Some(left_out) = self.news.live(now) {
-            let transport = transport.map_or("file", Transport::as_str);
-            tracing::info!(source = %self.known[source].name, transport, left_out, "live");
-        }
-        let wins = self.heat.map_or(Wins::First, |heat| heat.wins());
-        self.sessions.attempts.retain(|attempt| {
-            if attempt.is_rival() { wins.goes_on(attempt.id, id) } else { attempt.source != source }
-        });
-        if self.sessions.attempts.iter().any(Attempt::is_rival) {
-            self.heat.iter_mut().for_each(Heat::stop);
-        } else {
-            self.heat = None;
-        }
-        (self.wish, self.replace_after, self.race) = (None, None, None);
-        self.say_goodbye(now);
     }
 
     /// Sessions were dropped: the next one waits a little until they have said goodbye.

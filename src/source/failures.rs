@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::attempt::{Attempt, Cause, Purpose};
 use super::driver::{Driver, now};
 use super::error::Error;
-use super::policy::{Fact, Verdict};
+use super::policy::Fact;
 use super::sessions::Current;
 use crate::hub::Publisher;
 use crate::vocabulary::FailureClass;
@@ -152,39 +152,6 @@ impl Driver {
             ));
         }
         publisher.explain(&self.plan.strategy(), learned);
-    }
-
-    /// An attempt is about to take the place of the session that is published, if there is one.
-    pub(super) fn replaces(&mut self, attempt: &Attempt, publisher: &mut Publisher, now: Instant) {
-        let source = attempt.source;
-        self.choice.delivered(source, now);
-        let Some(current) = &self.sessions.current else { return self.known[source].history.live(now) };
-        let old = current.source;
-        let failure = match (&attempt.purpose, current.rhythm.liveness.verdict(now)) {
-            (Purpose::Replace(Cause::Failure(error)), _) => Some(error.clone()),
-            (Purpose::Probe | Purpose::Replace(Cause::Renewal), _) | (_, Verdict::Healthy) => None,
-            (_, Verdict::Suspect { why, .. } | Verdict::Stalled { why, .. }) => {
-                Some(Error::new(FailureClass::Stall, why))
-            }
-        };
-        self.known[old].rhythm = Some(current.rhythm.clone());
-        match failure {
-            Some(error) => {
-                let why = "A second session was opened beside the first, and takes over.".to_owned();
-                if self.news.failed(&error, now).is_some() {
-                    tracing::warn!(reason = error.class.as_str(), "{error}: {why}");
-                }
-                publisher.failed(error.class, error.message.clone(), Duration::ZERO, why);
-                if old == source {
-                    return self.known[source].history.replaced(error.class, now);
-                }
-                let decision = self.known[old].history.decide(error.class, now, rand::random());
-                self.choice.failed(old, now, decision.delay, true);
-            }
-            None if old != source => self.known[old].history.left(now),
-            None => {}
-        }
-        self.known[source].history.live(now);
     }
 }
 

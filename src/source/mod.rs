@@ -6,7 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `supervisor` | while the stream is wanted, until it is stopped |
-//! | `driver`, `failures` | which sessions are open, which is published, what a failure leads to |
+//! | `driver`, `takeover`, `failures` | which sessions are open, which is published, what a failure leads to |
 //! | `plan`, [`policy`] | what the user wants, what is known of each source, and all decisions, without clock and socket |
 //! | `sessions`, `attempt`, `backlog`, `catch_up` | the session that is published, and those that prove themselves beside it |
 //! | `session` | the seam: what a session is, whoever talks to the camera |
@@ -28,6 +28,7 @@ pub mod policy;
 mod session;
 mod sessions;
 mod supervisor;
+mod takeover;
 #[cfg(test)]
 mod tests;
 

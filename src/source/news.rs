@@ -1,5 +1,5 @@
 //! What of a source's life is worth a line in the log: one line for each change of state and a reminder every hour, and
-//! never more than [`LINES`] lines in an hour (and as many once more in the first one), however often a camera comes and
+//! never more than 20 lines in an hour (and as many once more in the first one), however often a camera comes and
 //! goes.
 
 use std::time::{Duration, Instant};

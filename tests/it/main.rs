@@ -9,6 +9,7 @@ mod faults;
 mod file_server;
 mod floors;
 mod fuzzing;
+mod instant_start;
 mod machine;
 mod nat;
 mod on_demand;

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use fanlight::config::SlowViewer;
+
 use crate::support::camera::Camera;
 use crate::support::relay::{Relay, camera_settings};
+use crate::support::rtp::Rtp;
 use crate::support::viewer::{Viewer, assert_no_gap};
 use crate::support::{PATIENCE, eventually};
 
@@ -79,7 +82,8 @@ async fn who_falls_behind_gets_whole_pictures_again_and_nobody_else_misses_any()
     let from = packets.iter().find(|p| p.stamp().unwrap().frame == before).unwrap().timestamp;
     assert_eq!(distance.wrapping_sub(from), (after - before) * 3600, "the time that passed shows");
     let missed = u64::from(after - before - 1);
-    assert_eq!(slow_one.skipped(), missed);
+    // Counted when it is written, which the viewer may be quicker to read.
+    eventually("what it missed is counted", PATIENCE, || slow_one.skipped() == missed).await;
     let by_reason = |reason: &str| {
         let series = "fanlight_viewer_skipped_frames_total";
         relay.metric(&format!("{series}{{reason=\"{reason}\",stream=\"cam\"}}")) as u64
@@ -107,4 +111,69 @@ async fn who_takes_nothing_for_the_write_timeout_is_disconnected() {
     camera.frame().await;
     quick.next_frame().await;
     drop(slow);
+}
+
+#[tokio::test]
+async fn who_is_too_slow_is_disconnected_where_that_is_the_rule() {
+    let camera = camera().await;
+    let mut settings = camera_settings(&camera.url());
+    settings.viewing.slow_viewer = SlowViewer::Disconnect;
+    settings.viewing.max_lag = Duration::from_millis(300);
+    let relay = Relay::builder()
+        .stream("cam", settings)
+        .settings(|settings| settings.write_timeout = Duration::from_secs(600))
+        .start()
+        .await;
+    camera.playing().await;
+    camera.frame().await;
+    relay.published("cam", 1).await;
+    let slow = Viewer::play_narrow(&relay.url("cam")).await;
+    let closed = "fanlight_viewer_disconnects_total{reason=\"too_slow\",stream=\"cam\"}";
+    let deadline = tokio::time::Instant::now() + 2 * PATIENCE;
+    let lag = || relay.stream("cam").viewers().first().map(|viewer| relay.stream("cam").lag(viewer));
+    let mut furthest = Duration::ZERO;
+    while relay.metric(closed) == 0.0 {
+        furthest = furthest.max(lag().unwrap_or_default());
+        camera.frame().await;
+        tokio::time::sleep(Duration::from_millis(1)).await; // the camera of this test has no clock, the rule has one
+        assert!(tokio::time::Instant::now() < deadline, "it is still there");
+    }
+    assert!(furthest > Duration::from_millis(100), "its lag is shown: {furthest:?}");
+    eventually("it is gone", PATIENCE, || relay.stream("cam").viewers().is_empty()).await;
+    drop(slow);
+}
+
+/// A camera over TCP may send packets that fit no datagram.
+#[tokio::test]
+async fn long_packets_are_cut_for_viewers_over_udp_only() {
+    let camera = Camera::builder().gop(10).packets_per_frame(2).packet_size(20_000).manual().start().await;
+    let relay = relay(&camera, Duration::from_secs(60)).await;
+    let (mut tcp, _) = Viewer::play_tcp(&relay.url("cam")).await;
+    let (mut udp, _) = Viewer::play_udp(&relay.url("cam")).await;
+    camera.frames(12).await;
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let (whole, cut) = (tcp.next_frame().await, udp.next_frame().await);
+        assert!(whole.iter().any(|packet| packet.payload.len() == 20_000), "as the camera sent it");
+        assert!(cut.iter().all(|packet| packet.payload.len() <= 1472 - 12), "each fits a datagram");
+        let marked = |frame: &[Rtp]| frame.iter().filter(|packet| packet.marker).count();
+        assert_eq!((marked(&whole), marked(&cut)), (1, 1));
+        assert!(cut.iter().all(|packet| packet.timestamp == cut[0].timestamp));
+        assert_eq!(slices(&cut), slices(&whole), "a decoder gets the same");
+        all.extend(cut);
+    }
+    assert_no_gap(&all);
+}
+
+/// The fragmented NAL units of a frame, put together.
+fn slices(frame: &[Rtp]) -> Vec<Vec<u8>> {
+    let mut slices: Vec<Vec<u8>> = Vec::new();
+    for packet in frame.iter().filter(|packet| packet.payload[0] & 0x1f == 28) {
+        let [indicator, header, data @ ..] = packet.payload.as_slice() else { panic!("no fragment") };
+        if header & 0x80 != 0 {
+            slices.push(vec![indicator & 0xe0 | header & 0x1f]);
+        }
+        slices.last_mut().expect("a fragment begins with a start").extend(data);
+    }
+    slices
 }

@@ -16,7 +16,7 @@ use super::Line;
 use super::backlog::{Backlog, Missed};
 use super::send;
 use crate::hub::{Burst, Delivery, Stream, Subscription, Tally};
-use crate::server::session::{Next, Session};
+use crate::server::session::{Next, Playing, Session};
 use crate::vocabulary::{Disconnect, Transport};
 use crate::workers::Workers;
 
@@ -227,9 +227,10 @@ impl Group {
     fn lag(&self) {
         self.backlog.borrow_mut().lag();
         for member in self.members.borrow().iter().flatten() {
-            if let Some(playing) = member.session.borrow_mut().playing() {
-                playing.player.skip();
+            if let Some(Playing { ahead, player, .. }) = member.session.borrow_mut().playing() {
+                ahead.recover(&self.stream, player);
             }
+            member.fall_behind();
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Line;
+use crate::config::SlowViewer;
 use crate::hub::{Burst, Delivery, Stream, Tally};
 use crate::server::outbox::Outbox;
 use crate::server::player::{Carrier, Plan};
@@ -26,12 +27,12 @@ pub(super) fn send(
     now: Instant,
     tally: Option<&mut Tally>,
 ) -> io::Result<Instant> {
-    let layout = match line {
-        Line::Connection(_) => Layout::Framed,
-        Line::Ports(_) => Layout::Bare,
+    let (layout, burst) = match line {
+        Line::Connection(_) => (Layout::Framed, burst),
+        Line::Ports(_) => (Layout::Bare, burst.datagrams()),
     };
     scratch::with_copy(burst, layout, |Sheet { copy, plan, reports }| {
-        playing.player.plan(burst, layout, copy, plan);
+        playing.player.plan(burst, now, layout, copy, plan);
         report(playing, stream, line, now, reports);
         let taken = match line {
             Line::Connection(outbox) => {
@@ -109,13 +110,24 @@ impl Playing {
         &mut self,
         delivery: Delivery,
         stream: &Stream,
+        now: Instant,
     ) -> Result<Option<Arc<Burst>>, Disconnect> {
+        let disconnects = stream.viewing().slow_viewer == SlowViewer::Disconnect;
         match delivery {
             Delivery::Burst(burst) => {
+                if self.player.is_late(&burst, now) {
+                    if disconnects {
+                        return Err(Disconnect::TooSlow);
+                    }
+                    if let Some((id, _)) = stream.newest_key_frame() {
+                        self.player.pictures_from(id);
+                    }
+                }
                 Ok(if self.is_described_by(&burst, stream)? { Some(burst) } else { None })
             }
+            Delivery::Lagged if disconnects => Err(Disconnect::TooSlow),
             Delivery::Lagged => {
-                self.player.skip();
+                self.ahead.recover(stream, &mut self.player);
                 Ok(None)
             }
             Delivery::Closed => Err(Disconnect::EndOfStream),
@@ -143,18 +155,25 @@ impl Playing {
 
     /// Counts what was sent of a burst.
     fn count(&mut self, plan: &Plan, bytes: u64, burst: &Burst, now: Instant, tally: Option<&mut Tally>) {
+        self.seat.reached(burst.received());
+        self.ahead.sent(burst, bytes, now);
         if plan.packets > 0 {
-            let latency = now.saturating_duration_since(burst.received());
+            // What was there before the viewer came did not wait for it.
+            let came = burst.received().max(self.seat.viewer().since);
+            let latency = now.saturating_duration_since(came);
             match tally {
                 Some(tally) => self.seat.sent_among(plan.packets, bytes, latency, tally),
                 None => self.seat.sent(plan.packets, bytes, latency),
             }
         }
-        if plan.skipped > 0 {
-            self.seat.skipped(Skip::KeyFrame, plan.skipped);
-        }
-        if plan.lagged > 0 {
-            self.seat.skipped(Skip::Lagged, plan.lagged);
+        let reasons = [
+            (Skip::KeyFrame, plan.skipped),
+            (Skip::Lagged, plan.lagged),
+            (Skip::NonReference, plan.unreferenced),
+            (Skip::Oversized, plan.oversized),
+        ];
+        for (reason, frames) in reasons.into_iter().filter(|(_, frames)| *frames > 0) {
+            self.seat.skipped(reason, frames);
         }
         if plan.first_key
             && let Some(asked) = self.asked.take()

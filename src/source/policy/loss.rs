@@ -18,7 +18,7 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// A packet came. Returns the share that is lost, 0 to 1, once it has been [`TOO_MUCH`] over two windows in a row.
+    /// A packet came. Returns the share that is lost, 0 to 1, once it has been 8 % and more over two windows in a row.
     pub fn packet(&mut self, track: TrackId, sequence: u16, now: Instant) -> Option<f64> {
         if self.last.len() <= track.index() {
             self.last.resize(track.index() + 1, None);

@@ -34,7 +34,7 @@ async fn an_outage_of_two_seconds_is_over_half_a_second_after_the_camera_is_back
             |_| {},
             async |rehearsal| {
                 rehearsal.live().await;
-                for round in 0..20u32 {
+                for round in 0..8u32 {
                     time::sleep(s(40) + ms(4077) * round).await;
                     let viewer = rehearsal.viewer();
                     time::sleep(s(2)).await;

@@ -117,6 +117,7 @@ async fn viewers_are_listed_and_can_be_disconnected() {
     assert_eq!((&viewer["peer"], &viewer["transport"]), (&json!("127.0.0.1"), &json!("udp")));
     assert_eq!((&viewer["packets"], &viewer["bytes"]), (&json!(10), &json!(14_000)));
     assert_eq!((&viewer["user_agent"], &viewer["skipped_frames"]), (&json!("mpv"), &json!(3)));
+    assert_eq!(viewer["lag_seconds"], 0.0, "nothing has come that it could lack");
     let latency = viewer["latency_ms"].as_f64().unwrap();
     assert!((4.0..1000.0).contains(&latency));
     let stream = site.get("/api/v1/streams/door").await.json();

@@ -193,7 +193,7 @@ async fn a_viewer_that_stops_reading_harms_nobody() {
     let camera = Camera::builder().h264(100).gop(10).packets_per_frame(80).packet_size(1400).start().await;
     let relay = Relay::builder()
         .camera("cam", &camera.url())
-        .settings(|settings| settings.write_timeout = Duration::from_millis(500));
+        .settings(|settings| settings.write_timeout = Duration::from_secs(2));
     let relay = relay.start().await;
     let (mut good, _) = Viewer::play_tcp(&relay.url("cam")).await;
     let (mut stuck, _) = Viewer::play_tcp(&relay.url("cam")).await;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fanlight::access::{Access, Policy};
-use fanlight::config::{CameraUrl, Config, Source, Stream as StreamSettings};
+use fanlight::config::{CameraUrl, Config, FastStart, Source, Stream as StreamSettings};
 use fanlight::hub::{Hub, Status, Stream};
 use fanlight::jpeg::Clip;
 use fanlight::metrics::Metrics;
@@ -57,6 +57,10 @@ pub fn camera_settings(url: &str) -> StreamSettings {
     let mut settings = StreamSettings::new(Source::Cameras(vec![url]));
     settings.retry_min = Duration::from_millis(10);
     settings.retry_max = Duration::from_millis(200);
+    // Most tests say exactly which frames a viewer gets; those about the beginning set it.
+    settings.viewing.fast_start = FastStart::Off;
+    // Nor does what they get depend on how busy the machine is.
+    settings.viewing.max_lag = Duration::from_secs(60);
     settings
 }
 
@@ -256,7 +260,7 @@ fn start_source(
     name: &str,
     settings: StreamSettings,
 ) -> CancellationToken {
-    let publisher = hub.add(name);
+    let publisher = hub.add_with(name, settings.viewing.clone());
     let (stop, sources) = (stop.child_token(), Sources::new(Arc::clone(hub.metrics())));
     let told = stop.clone();
     workers.spawn("source", move || source::run(publisher, settings, sources, told));
