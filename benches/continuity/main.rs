@@ -14,7 +14,7 @@
     reason = "a program that prints, and stops where it cannot go on; the support code belongs to the tests"
 )]
 
-#[path = "../fanout/process.rs"]
+#[path = "../load/process.rs"]
 mod process;
 #[allow(unused_imports, reason = "what the tests use of it")]
 #[path = "../../tests/it/support/mod.rs"]

@@ -84,7 +84,7 @@ fn send(
             *rest = left;
         }
         Viewer::Udp { to, .. } if !bare.is_empty() => {
-            let segment_size = Some(super::camera::PACKET);
+            let segment_size = Some(super::load::camera::PACKET);
             let transmit =
                 Transmit { destination: *to, ecn: None, contents: bare, segment_size, src_ip: None };
             // What the kernel does not take is lost, as UDP is.

@@ -57,7 +57,8 @@ impl Streams {
             }
             None => Put::Created,
         };
-        let publisher = self.hub.add_with(name.as_str(), settings.viewing.clone());
+        let mut publisher = self.hub.add_with(name.as_str(), settings.viewing.clone());
+        publisher.coalesce(settings.coalesce);
         let (stop, sources) = (CancellationToken::new(), self.sources.clone());
         self.running.insert(name.clone(), Running { settings: settings.clone(), stop: stop.clone() });
         let settings = settings.clone();

@@ -32,7 +32,7 @@ impl fmt::Debug for Credentials {
 /// `Display` and `Debug` show neither credentials nor what looks like a password in path or query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CameraUrl {
-    /// Scheme `rtsp`, a host, no user information, no fragment.
+    /// One of [`SCHEMES`], a host, no user information, no fragment.
     url: Url,
     credentials: Option<Credentials>,
 }
@@ -43,11 +43,13 @@ pub enum CameraUrlError {
     /// Not `something://…`.
     #[error("a camera's URL begins with rtsp://")]
     NoScheme,
-    /// RTSP in a form this version cannot speak: `rtsps`, `rtsp+http`, `rtspx`, …
-    #[error("only plain rtsp:// is supported by this version, neither TLS nor tunnels")]
+    /// RTSP in a form this version cannot speak: `rtspu`, `rtsp+ws`, …
+    #[error(
+        "of RTSP, rtsp:// and rtsps:// are supported, rtspx:// (any certificate), rtsp+http:// and rtsp+https://"
+    )]
     LaterScheme,
     /// `http://` and the like.
-    #[error("only rtsp:// is supported")]
+    #[error("only rtsp:// and rtsps:// are supported")]
     OtherScheme,
     /// `rtsp:///path`.
     #[error("the URL has no host")]
@@ -75,6 +77,11 @@ impl CameraUrl {
         &self.url
     }
 
+    /// Whether it is RTSP over TCP and nothing else, which every client speaks: no TLS, no tunnel.
+    pub fn is_plain(&self) -> bool {
+        self.url.scheme() == "rtsp"
+    }
+
     /// Who to log in as, if anybody: from the stream's keys, else from the URL.
     pub fn credentials(&self) -> Option<&Credentials> {
         self.credentials.as_ref()
@@ -93,6 +100,9 @@ impl CameraUrl {
     }
 }
 
+/// Plain, over TLS (verified, or with any certificate), and over HTTP with and without TLS; the last in two spellings.
+const SCHEMES: [&str; 6] = ["rtsp", "rtsps", "rtspx", "rtsp+http", "rtsp+https", "rtsps+http"];
+
 impl FromStr for CameraUrl {
     type Err = CameraUrlError;
 
@@ -102,13 +112,13 @@ impl FromStr for CameraUrl {
             return Err(CameraUrlError::TooLong);
         }
         let (scheme, rest) = text.split_once("://").ok_or(CameraUrlError::NoScheme)?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "rtsp" => {}
-            later if later.starts_with("rtsp") => return Err(CameraUrlError::LaterScheme),
-            _ => return Err(CameraUrlError::OtherScheme),
+        let scheme = scheme.to_ascii_lowercase();
+        if !SCHEMES.contains(&scheme.as_str()) {
+            let later = scheme.starts_with("rtsp");
+            return Err(if later { CameraUrlError::LaterScheme } else { CameraUrlError::OtherScheme });
         }
         let (user, address) = split_user(rest);
-        let url = Url::parse(&format!("rtsp://{address}")).map_err(|error| match error {
+        let url = Url::parse(&format!("{scheme}://{address}")).map_err(|error| match error {
             url::ParseError::InvalidPort => CameraUrlError::Port,
             url::ParseError::EmptyHost => CameraUrlError::NoHost,
             _ => CameraUrlError::Host,
@@ -158,8 +168,8 @@ fn is_host_and_port(authority: &str) -> bool {
 impl fmt::Display for CameraUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = if self.credentials.is_some() { "***@" } else { "" };
-        let address = self.url.as_str().strip_prefix("rtsp://").unwrap_or_default();
-        write!(f, "rtsp://{user}{}", redact_path(address))
+        let (scheme, address) = self.url.as_str().split_once("://").unwrap_or_default();
+        write!(f, "{scheme}://{user}{}", redact_path(address))
     }
 }
 
@@ -237,8 +247,9 @@ mod tests {
         for (text, error) in [
             ("", CameraUrlError::NoScheme),
             ("10.0.0.7/main", CameraUrlError::NoScheme),
-            ("rtsps://cam/", CameraUrlError::LaterScheme),
-            ("rtsp+http://cam/", CameraUrlError::LaterScheme),
+            ("rtspu://cam/", CameraUrlError::LaterScheme),
+            ("rtsp+ws://cam/", CameraUrlError::LaterScheme),
+            ("rtsps:///main", CameraUrlError::NoHost),
             ("http://cam/", CameraUrlError::OtherScheme),
             ("rtsp://", CameraUrlError::NoHost),
             ("rtsp:///main", CameraUrlError::NoHost),
@@ -255,6 +266,17 @@ mod tests {
         }
         let long = format!("rtsp://cam/{}", "x".repeat(CameraUrl::MAX));
         assert_eq!(long.parse::<CameraUrl>(), Err(CameraUrlError::TooLong));
+    }
+
+    #[test]
+    fn tls_and_tunnels_have_schemes_of_their_own() {
+        for scheme in SCHEMES {
+            let url: CameraUrl = format!("{}://ann:p@ss@cam:8554/x", scheme.to_uppercase()).parse().unwrap();
+            assert_eq!(url.url().as_str(), format!("{scheme}://cam:8554/x"));
+            assert_eq!(url.to_string(), format!("{scheme}://***@cam:8554/x"));
+            assert_eq!(url.credentials().unwrap().password.reveal(), "p@ss");
+            assert_eq!(url.is_plain(), scheme == "rtsp");
+        }
     }
 
     #[test]

@@ -8,9 +8,11 @@
 
 mod access;
 mod camera_url;
+mod choices;
 mod name;
 mod node;
 mod problems;
+mod reach;
 mod reader;
 mod redact;
 mod stream;
@@ -31,10 +33,12 @@ use std::time::Duration;
 
 pub use access::{Action, Login, Pattern, Rule, Who};
 pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
+pub use choices::{Race, Retry, UpstreamTransport};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
+pub use reach::{ClientChoice, Fingerprint, Proxy, ProxyKind, Reach};
 pub(crate) use redact::percent_decode;
-pub use stream::{Defaults, Race, Retry, Source, Stream, UpstreamTransport};
+pub use stream::{Defaults, MAX_COALESCE, Source, Stream};
 pub use users::{HA1_MD5, HA1_SHA256, Password, REALM, Users};
 pub use viewing::{FastStart, SlowViewer, Viewing};
 

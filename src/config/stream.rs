@@ -1,11 +1,14 @@
 //! One stream: where it comes from, and how it is kept.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::camera_url::CameraUrl;
+use super::choices::{Race, Retry, UpstreamTransport};
 use super::node::Node;
 use super::problems::Problems;
+use super::reach::{ClientChoice, Reach};
 use super::reader::{Key, Reader, Value};
 use super::viewing::{VIEWING_KEYS, Viewing};
 use crate::vocabulary::Secret;
@@ -19,6 +22,12 @@ pub struct Stream {
     pub on_demand: bool,
     /// How long an on-demand stream stays connected after its last viewer.
     pub on_demand_close_after: Duration,
+    /// Which client speaks with the camera.
+    pub client: ClientChoice,
+    /// The way to the camera.
+    pub reach: Reach,
+    /// Longest that the first packets of a frame wait for the last one, at most half a frame interval and 20 ms.
+    pub coalesce: Duration,
     /// How RTP comes from the camera.
     pub transport: UpstreamTransport,
     /// Time for each step towards a playing camera: TCP connect, DESCRIBE, each SETUP, PLAY.
@@ -67,77 +76,6 @@ pub enum Source {
     },
 }
 
-/// How RTP comes from a camera.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamTransport {
-    /// Whatever works: TCP or UDP, found out by trying.
-    Auto,
-    /// Interleaved in the RTSP connection.
-    Tcp,
-    /// UDP unicast.
-    Udp,
-}
-
-impl UpstreamTransport {
-    const WORDS: [(&str, Self); 3] = [("auto", Self::Auto), ("tcp", Self::Tcp), ("udp", Self::Udp)];
-
-    /// The name used in the configuration, the API and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
-}
-
-/// How pauses between attempts at a camera grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// By what failed and what the camera did before.
-    Auto,
-    /// No pause.
-    Immediate,
-    /// Always `retry_min`.
-    Fixed,
-    /// `retry_min` longer with every failure, up to `retry_max`.
-    Linear,
-    /// Doubling from `retry_min` to `retry_max`.
-    Exponential,
-}
-
-impl Retry {
-    const WORDS: [(&str, Self); 5] = [
-        ("auto", Self::Auto),
-        ("immediate", Self::Immediate),
-        ("fixed", Self::Fixed),
-        ("linear", Self::Linear),
-        ("exponential", Self::Exponential),
-    ];
-}
-
-/// Whether several attempts at a camera go side by side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Race {
-    /// Where the camera's history says that it helps.
-    Auto,
-    /// One at a time.
-    Off,
-    /// The first to deliver a key frame stays.
-    FirstWins,
-    /// The newest to deliver replaces the older ones.
-    LastWins,
-}
-
-impl Race {
-    const WORDS: [(&str, Self); 4] = [
-        ("auto", Self::Auto),
-        ("off", Self::Off),
-        ("first_wins", Self::FirstWins),
-        ("last_wins", Self::LastWins),
-    ];
-}
-
 /// Most attempts of a race: more would be what a camera takes for an attack.
 const RACE_ATTEMPTS: u8 = 5;
 
@@ -157,6 +95,9 @@ impl Stream {
             source,
             on_demand: false,
             on_demand_close_after: Duration::from_secs(10),
+            client: ClientChoice::Auto,
+            reach: Reach::default(),
+            coalesce: MAX_COALESCE,
             // Most cameras and nearly all networks do better over TCP: loss becomes delay instead of broken pictures.
             transport: UpstreamTransport::Tcp,
             connect_timeout: Duration::from_secs(10),
@@ -249,6 +190,9 @@ pub(super) struct Draft {
 const SOURCE: &str = "source";
 const FILE: &str = "file";
 
+/// The most that packets wait for the rest of their frame, and the default: more is seen by who speaks to a camera.
+pub const MAX_COALESCE: Duration = Duration::from_millis(20);
+
 /// A timeout below this fails on a busy network with nothing wrong.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
@@ -262,6 +206,7 @@ pub(super) const STREAM_KEYS: &[Key<Draft>] = &[
         name: "on_demand_close_after",
         read: |d, v| v.read(&mut d.settings.on_demand_close_after, |v| v.duration(Duration::ZERO)),
     },
+    Key { name: "coalesce", read: |d, v| v.read(&mut d.settings.coalesce, coalesce) },
 ];
 
 /// Keys of streams that come from a camera.
@@ -271,6 +216,26 @@ pub(super) const CAMERA_KEYS: &[Key<Draft>] = &[
     Key {
         name: "password",
         read: |d, v| v.read(&mut d.password, |v| v.text("a password").map(|text| Some(Secret::new(text)))),
+    },
+    Key { name: "client", read: |d, v| v.read(&mut d.settings.client, |v| v.word(&ClientChoice::WORDS)) },
+    Key {
+        name: "tls_fingerprint",
+        read: |d, v| v.read(&mut d.settings.reach.tls_fingerprint, |v| parsed(v, "a fingerprint")),
+    },
+    Key { name: "proxy", read: |d, v| v.read(&mut d.settings.reach.proxy, |v| parsed(v, "a proxy's URL")) },
+    Key {
+        name: "source_address",
+        read: |d, v| {
+            v.read(&mut d.settings.reach.source_address, |v| {
+                let text = v.text("an IP address of this host")?;
+                let address = text.parse();
+                address.map_err(|_| v.expected("an IP address of this host")).ok().map(Some)
+            });
+        },
+    },
+    Key {
+        name: "reorder_window",
+        read: |d, v| v.read(&mut d.settings.reach.reorder_window, |v| v.duration(Duration::ZERO)),
     },
     Key {
         name: "transport",
@@ -353,10 +318,38 @@ impl Draft {
         }
     }
 
+    /// `client: retina` and a way that it does not go.
+    fn check_client(&self, value: &Value<'_>) {
+        let Stream { client, reach, transport, .. } = &self.settings;
+        let plain = Reach { reorder_window: reach.reorder_window, ..Reach::default() };
+        let beyond = *reach != plain
+            || *transport == UpstreamTransport::Multicast
+            || !self.cameras.iter().all(CameraUrl::is_plain);
+        if *client == ClientChoice::Retina && beyond {
+            let message = "retina speaks plain rtsp:// over tcp and udp only, without TLS, tunnel, proxy, multicast or \
+                           source_address: use `auto` or `direct`";
+            if value.has("client") {
+                value.problem_at("client", message);
+            } else {
+                value.problem(message);
+            }
+        }
+    }
+
+    /// A way that does not go where it is to lead.
+    fn check_proxy(&self, value: &Value<'_>) {
+        let tcp = matches!(self.settings.transport, UpstreamTransport::Tcp | UpstreamTransport::Auto);
+        if self.settings.reach.proxy.is_some() && !tcp {
+            value.problem("a proxy carries no UDP: use `transport: tcp`");
+        }
+    }
+
     fn finish(mut self, value: &Value<'_>) -> Stream {
         let source = if value.has(FILE) {
             Source::File { path: self.file, fps: self.fps, packet_size: self.packet_size }
         } else {
+            self.check_client(value);
+            self.check_proxy(value);
             for camera in &mut self.cameras {
                 camera.override_credentials(self.username.as_ref(), self.password.as_ref());
             }
@@ -366,11 +359,31 @@ impl Draft {
     }
 }
 
+fn coalesce(value: &Value<'_>) -> Option<Duration> {
+    let duration = value.duration(Duration::ZERO)?;
+    if duration > MAX_COALESCE {
+        value.problem(format!("expected at most {MAX_COALESCE:?}, found {}", value.found()));
+        return None;
+    }
+    Some(duration)
+}
+
 /// `auto`, or a duration.
 fn learned_or(value: &Value<'_>, least: Duration) -> Option<Option<Duration>> {
     match value.text("auto or a duration such as 2s")?.as_str() {
         "auto" => Some(None),
         _ => value.duration(least).map(Some),
+    }
+}
+
+/// Text that may hold a password, and is not shown where it is wrong.
+fn parsed<T: FromStr<Err = &'static str>>(value: &Value<'_>, what: &str) -> Option<Option<T>> {
+    match value.text_fitted(what, fit_password)?.parse() {
+        Ok(parsed) => Some(Some(parsed)),
+        Err(wrong) => {
+            value.problem(wrong);
+            None
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Packets published together.
 //!
-//! A burst is what one read of the source delivered. It is the unit of everything behind the source: one slot of the
+//! A burst is what one read of the source delivered, or several reads of one frame (`coalesce`). It is the unit of everything behind the source: one slot of the
 //! ring, one wake-up of a worker, one write to each viewer's socket. The packets lie in one piece of memory, already framed for
 //! an interleaved connection, so that a viewer's write is that memory with 12 bytes of each packet changed.
 
@@ -22,6 +22,7 @@ pub struct Burst {
     pub(super) wire: Box<[u8]>,
     /// The same for viewers over UDP, made when the first of them asks, where a packet is too long for a datagram.
     pub(super) datagrams: OnceLock<Box<Self>>,
+    pub(super) only_track: Option<TrackId>,
 }
 
 /// One RTP packet of a burst.
@@ -78,6 +79,11 @@ impl Burst {
     /// The packets, in order of arrival.
     pub fn packets(&self) -> &[Packet] {
         &self.packets
+    }
+
+    /// The track, where all packets are of one and none begins an epoch: nothing needs to be decided packet by packet.
+    pub fn only_track(&self) -> Option<TrackId> {
+        self.only_track
     }
 
     /// All packets, each behind `$`, a channel to be filled in, and its length
@@ -214,6 +220,11 @@ impl BurstBuilder {
         Self { frames: self.frames.clone(), ..Self::default() }
     }
 
+    /// When the first packet arrived, if there is one.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.received
+    }
+
     /// Gives the packet pushed last this payload type.
     pub fn relabel(&mut self, payload_type: u8) {
         let Some(packet) = self.packets.last() else { return };
@@ -237,6 +248,7 @@ impl BurstBuilder {
             received,
             packets: self.packets.as_slice().into(),
             wire: self.wire.as_slice().into(),
+            only_track: only_track(&self.packets),
             datagrams: OnceLock::new(),
         };
         self.packets.clear();
@@ -247,6 +259,14 @@ impl BurstBuilder {
         }
         Some(burst)
     }
+}
+
+fn only_track(packets: &[Packet]) -> Option<TrackId> {
+    let track = packets.first()?.track;
+    packets
+        .iter()
+        .all(|packet| packet.track == track && !packet.restarted && !packet.added && !packet.oversized)
+        .then_some(track)
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);

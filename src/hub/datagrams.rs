@@ -32,6 +32,7 @@ fn cut(burst: &Burst) -> Burst {
         packets: packets.into(),
         wire: wire.into(),
         datagrams: Default::default(),
+        only_track: None,
     }
 }
 

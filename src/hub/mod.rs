@@ -8,6 +8,7 @@
 mod burst;
 mod cache;
 mod care;
+mod coalesce;
 mod datagrams;
 mod publisher;
 mod record;

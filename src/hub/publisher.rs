@@ -1,14 +1,21 @@
 //! The writing end of a stream: one to a stream, by type.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
+use std::task::Context;
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::time::Sleep;
+
 use super::burst::BurstBuilder;
+use super::coalesce::Coalescing;
 use super::standby::Standby;
 use super::status::{Failure, TrackStats};
 use super::stream::Stream;
 use super::track::TrackState;
 use crate::codec::{Codec, Cutting, PacketKind};
+use crate::config::MAX_COALESCE;
 use crate::rtp::{Header, HeaderError, StreamClock, WallTime};
 use crate::sdp::Description;
 use crate::vocabulary::{FailureClass, Phase, TrackId, Transport};
@@ -23,6 +30,11 @@ pub struct Publisher {
     builder: BurstBuilder,
     /// When the last packet of this session came: an outage begins there, not where it is noticed.
     last_packet: Option<Instant>,
+    coalescing: Coalescing,
+    /// Ends the wait for the rest of a frame; made when there is something to wait for.
+    patience: Option<Pin<Box<Sleep>>>,
+    /// The packets gathered hold the end of a picture: nothing in them is worth waiting for.
+    picture_ended: bool,
     /// It failed, and nothing came since.
     is_away: bool,
 }
@@ -35,8 +47,16 @@ impl Publisher {
             tracks: Vec::new(),
             builder: BurstBuilder::default(),
             last_packet: None,
+            coalescing: Coalescing::new(MAX_COALESCE),
+            patience: None,
+            picture_ended: false,
             is_away: false,
         }
+    }
+
+    /// The first packets of a frame wait at most this long for the last one (by default [`MAX_COALESCE`], which is the most).
+    pub fn coalesce(&mut self, limit: Duration) {
+        self.coalescing = Coalescing::new(limit);
     }
 
     /// The stream it writes.
@@ -229,12 +249,18 @@ impl Publisher {
             PacketKind::default()
         };
         if kind.frame_start {
+            state.marks = state.marked;
+            if state.is_video {
+                self.coalescing.frame(arrival);
+            }
             let rate = f64::from(state.track.clock_rate.max(1));
             state.jitter.arrived(place.timestamp as f64 / rate, arrival.as_secs_f64());
             gathered.frames += 1;
             gathered.last_frame = Some((arrival, place.timestamp));
         }
         gathered.key |= kind.key;
+        state.marked = header.marker;
+        self.picture_ended |= header.marker && state.is_video;
         kind.key |= state.track.codec.has_key_frames() && state.keyless.may_start(kind, arrival);
         let seen = kind;
         if kind.key && state.track.codec == Codec::Jpeg {
@@ -253,6 +279,15 @@ impl Publisher {
         Ok(seen)
     }
 
+    /// The packets of a track that follow have nothing to do with those before: its encoder started anew, and the session
+    /// goes on.
+    pub fn epoch(&mut self, track: TrackId) {
+        if let Some(state) = self.tracks.get_mut(track.index()) {
+            state.timeline.start_epoch();
+            state.early_report = None;
+        }
+    }
+
     /// Takes what the camera says of its clock in a sender report: `ntp` is the camera's time of `timestamp`.
     pub fn sender_report(&mut self, track: TrackId, ntp: WallTime, timestamp: u32) {
         let Some(state) = self.tracks.get_mut(track.index()) else { return };
@@ -263,8 +298,32 @@ impl Publisher {
         }
     }
 
-    /// Publishes the packets gathered so far: there are no more at the moment.
+    /// There are no more packets at the moment: publishes those gathered so far, at once or when they have waited long enough
+    /// for the rest of their frame. Then the task of `cx` is woken, and has to call this again.
+    pub fn settle(&mut self, cx: &mut Context<'_>) {
+        let Some(since) = self.builder.since() else { return };
+        let waits = |state: &TrackState| state.is_video && state.marks && !state.marked;
+        let hold = if !self.picture_ended && self.tracks.iter().any(waits) {
+            self.coalescing.hold(self.stream.metrics.all_viewers())
+        } else {
+            Duration::ZERO
+        };
+        if hold > Duration::ZERO {
+            let until = tokio::time::Instant::from_std(since + hold);
+            let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+            if patience.deadline() != until {
+                patience.as_mut().reset(until);
+            }
+            if patience.as_mut().poll(cx).is_pending() {
+                return;
+            }
+        }
+        self.flush();
+    }
+
+    /// Publishes the packets gathered so far.
     pub fn flush(&mut self) {
+        self.picture_ended = false;
         let Some(burst) = self.builder.finish(self.generation) else { return };
         self.stream.publish(burst);
         self.count();

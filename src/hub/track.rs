@@ -28,6 +28,12 @@ pub(super) struct TrackState {
     pub(super) keyless: Keyless,
     /// A sender report that came before the packets it is about: the camera's time, and the timestamp of that time.
     pub(super) early_report: Option<(WallTime, u32)>,
+    /// Its frames are pictures.
+    pub(super) is_video: bool,
+    /// The last packet was the last one of its frame.
+    pub(super) marked: bool,
+    /// Its last frame ended with a marker, so the present one will.
+    pub(super) marks: bool,
     /// What the current burst adds to the statistics.
     pub(super) gathered: Gathered,
     /// The type, width and height of the last JPEG, as RFC 2435 section 3.1 sends them.
@@ -87,6 +93,9 @@ impl TrackState {
             last_key: None,
             keyless: Keyless::default(),
             early_report: None,
+            is_video: track.kind == "video",
+            marked: false,
+            marks: false,
             gathered: Gathered::default(),
             jpeg: None,
             recap: Recap::Off,

@@ -162,6 +162,7 @@ impl Viewers {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&viewer));
         let counters = metrics.viewers(transport).clone();
         counters.playing.inc();
+        metrics.viewer_came();
         counters.sessions.inc();
         Seat { viewer, viewers: Arc::clone(self), metrics, counters, ended: Disconnect::Closed }
     }
@@ -235,6 +236,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.counters.playing.dec();
+        self.metrics.viewer_left();
         self.metrics.disconnect(self.ended);
         let mut list = self.viewers.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.retain(|viewer| viewer.id != self.viewer.id);

@@ -11,6 +11,7 @@ mod stream;
 pub use stream::{StreamMetrics, TrackMetrics, ViewerMetrics};
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Encoder, Histogram, IntCounter, Registry, TextEncoder};
@@ -35,6 +36,7 @@ pub struct Metrics {
     pub task_panics: IntCounter,
     /// Held for a look-up when a stream is added or removed, never on the way of a packet.
     streams: Mutex<HashMap<String, Arc<StreamMetrics>>>,
+    all_viewers: Arc<AtomicUsize>,
 }
 
 impl Metrics {
@@ -52,15 +54,16 @@ impl Metrics {
             connections_refused: process_wide.connections_refused,
             task_panics: process_wide.task_panics,
             streams: Mutex::default(),
+            all_viewers: Arc::default(),
         }
     }
 
     /// The handles of a stream; the same ones for the same name, so that a stream that is replaced counts on.
     pub fn stream(&self, name: &str) -> Arc<StreamMetrics> {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = streams
-            .entry(name.to_owned())
-            .or_insert_with(|| Arc::new(StreamMetrics::new(&self.families, name)));
+        let entry = streams.entry(name.to_owned()).or_insert_with(|| {
+            Arc::new(StreamMetrics::new(&self.families, name, Arc::clone(&self.all_viewers)))
+        });
         Arc::clone(entry)
     }
 

@@ -1,6 +1,7 @@
 //! The handles of one stream and of its tracks.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub struct StreamMetrics {
     /// `viewer_start_seconds`
     pub viewer_start: Histogram,
     viewers: Vec<ViewerMetrics>,
+    /// Of all streams together.
+    all_viewers: Arc<AtomicUsize>,
     disconnects: Vec<IntCounter>,
     skipped: Vec<IntCounter>,
     tracks: Mutex<BTreeMap<TrackId, Arc<TrackMetrics>>>,
@@ -80,7 +83,7 @@ pub struct TrackMetrics {
 }
 
 impl StreamMetrics {
-    pub(super) fn new(families: &Families, name: &str) -> Self {
+    pub(super) fn new(families: &Families, name: &str, all_viewers: Arc<AtomicUsize>) -> Self {
         let stream = &[name][..];
         let by_reason = |family: &IntCounterVec, reason: &str| family.with_label_values(&[name, reason]);
         Self {
@@ -105,6 +108,7 @@ impl StreamMetrics {
             gop_cache_dropped: families.gop_cache_dropped.with_label_values(stream),
             viewer_start: families.viewer_start.with_label_values(stream),
             viewers: Transport::ALL.iter().map(|t| ViewerMetrics::new(families, name, t.as_str())).collect(),
+            all_viewers,
             disconnects: Disconnect::ALL
                 .iter()
                 .map(|reason| by_reason(&families.viewer_disconnects, reason.as_str()))
@@ -139,6 +143,21 @@ impl StreamMetrics {
     /// The handles of the viewers over one transport.
     pub fn viewers(&self, transport: Transport) -> &ViewerMetrics {
         &self.viewers[transport.index()]
+    }
+
+    /// One more watches.
+    pub fn viewer_came(&self) {
+        self.all_viewers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One less watches.
+    pub fn viewer_left(&self) {
+        self.all_viewers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many watch the streams of the process, this one and the others: what each frame costs depends on all of them.
+    pub fn all_viewers(&self) -> usize {
+        self.all_viewers.load(Ordering::Relaxed)
     }
 
     /// Counts the end of a viewer's session.

@@ -19,6 +19,6 @@ pub use clock::StreamClock;
 pub use compression::Compression;
 pub use header::{Header, HeaderError};
 pub use ntp::{NtpTime, WallTime};
-pub use reception::{FrameRate, Jitter};
+pub use reception::{FrameRate, Jitter, Reception};
 pub use rewrite::{Rewriter, Start};
 pub use timeline::{Place, Timeline};

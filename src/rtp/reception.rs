@@ -1,7 +1,10 @@
-//! How well a source delivers: jitter and frame rate.
+//! How well a source delivers: jitter, frame rate, and what a receiver report says of it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
+
+use super::ntp::NtpTime;
+use super::rtcp::ReportBlock;
 
 /// Interarrival jitter ([RFC 3550 section 6.4.1 and appendix A.8](https://datatracker.ietf.org/doc/html/rfc3550#appendix-A.8)).
 #[derive(Clone, Debug, Default)]
@@ -62,6 +65,84 @@ impl FrameRate {
     }
 }
 
+/// What a receiver counts for its reports (RFC 3550 section 6.4.1 and appendix A.3). Times count from any origin.
+#[derive(Clone, Debug)]
+pub struct Reception {
+    ssrc: u32,
+    clock_rate: u32,
+    first: u32,
+    highest: u32,
+    received: u32,
+    /// Expected and received at the last report.
+    before: (u32, u32),
+    jitter: Jitter,
+    sender_report: Option<(NtpTime, Duration)>,
+}
+
+impl Reception {
+    /// Begins with the first packet of a source.
+    pub fn new(ssrc: u32, clock_rate: u32, sequence: u16) -> Self {
+        let first = u32::from(sequence);
+        Self {
+            ssrc,
+            clock_rate,
+            first,
+            highest: first,
+            received: 0,
+            before: (0, 0),
+            jitter: Jitter::default(),
+            sender_report: None,
+        }
+    }
+
+    /// Whose packets these are.
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// A packet arrived; the one given to [`Self::new`] as well.
+    pub fn arrived(&mut self, sequence: u16, timestamp: u32, arrival: Duration) {
+        self.received = self.received.wrapping_add(1);
+        let ahead = sequence.wrapping_sub(self.highest as u16);
+        if ahead < 0x8000 {
+            self.highest = self.highest.wrapping_add(u32::from(ahead));
+        }
+        let media = f64::from(timestamp) / f64::from(self.clock_rate.max(1));
+        self.jitter.arrived(media, arrival.as_secs_f64());
+    }
+
+    /// A sender report of the source came.
+    pub fn sender_report(&mut self, ntp: NtpTime, arrival: Duration) {
+        self.sender_report = Some((ntp, arrival));
+    }
+
+    /// What to report, and the beginning of the next interval.
+    pub fn report(&mut self, now: Duration) -> ReportBlock {
+        let expected = self.highest.wrapping_sub(self.first).wrapping_add(1);
+        let lost = i64::from(expected) - i64::from(self.received);
+        let interval = expected.wrapping_sub(self.before.0);
+        let missed = i64::from(interval) - i64::from(self.received.wrapping_sub(self.before.1));
+        self.before = (expected, self.received);
+        let fraction_lost = match missed {
+            missed if missed > 0 && interval > 0 => (missed * 256 / i64::from(interval)).min(255) as u8,
+            _ => 0,
+        };
+        let (last_report, delay) = match self.sender_report {
+            Some((ntp, at)) => (ntp.middle(), now.saturating_sub(at).as_secs_f64() * 65_536.0),
+            None => (0, 0.0),
+        };
+        ReportBlock {
+            ssrc: self.ssrc,
+            fraction_lost,
+            lost: lost.clamp(-0x80_0000, 0x7F_FFFF) as i32,
+            highest_sequence: self.highest,
+            jitter: (self.jitter.seconds() * f64::from(self.clock_rate)) as u32,
+            last_report,
+            delay_since_last_report: delay as u32,
+        }
+    }
+}
+
 /// How far back the rate looks.
 const WINDOW: Duration = Duration::from_secs(4);
 
@@ -88,6 +169,24 @@ mod tests {
             jitter.arrived(f64::from(i) * 0.04, f64::from(i) * 0.04 + if i % 2 == 0 { 0.0 } else { 0.01 });
         }
         assert!((jitter.seconds() - 0.01).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_receiver_report_tells_the_loss_of_its_interval_and_of_all() {
+        let second = Duration::from_secs(1);
+        let mut reception = Reception::new(7, 90_000, 65_534);
+        for sequence in [65_534, 65_535, 1, 3] {
+            reception.arrived(sequence, 0, Duration::ZERO);
+        }
+        let first = reception.report(second);
+        assert_eq!((first.lost, first.fraction_lost, first.highest_sequence), (2, 85, 65_536 + 3));
+        assert_eq!((first.last_report, first.delay_since_last_report), (0, 0));
+        reception.arrived(4, 0, Duration::ZERO);
+        reception.sender_report(NtpTime(0x1111_2222_3333_4444), second);
+        let next = reception.report(second * 2);
+        assert_eq!((next.lost, next.fraction_lost), (2, 0));
+        assert_eq!((next.last_report, next.delay_since_last_report), (0x2222_3333, 65_536));
+        assert_eq!(reception.report(second).fraction_lost, 0, "nothing new is no loss");
     }
 
     #[test]

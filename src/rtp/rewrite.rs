@@ -73,6 +73,11 @@ impl Rewriter {
         self.offset.is_some()
     }
 
+    /// Whether the next packet's numbers are the stream's plus the offsets, as they were for the last one.
+    pub fn is_steady(&self) -> bool {
+        self.offset.is_some() && !self.skipped
+    }
+
     /// The relay left out packets for this viewer: the next one it gets follows without a gap in sequence. Its
     /// timestamp shows the time that passed.
     pub fn skip(&mut self) {

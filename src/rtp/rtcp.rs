@@ -31,6 +31,25 @@ pub struct ReceptionReport {
     pub delay_since_last_report: u32,
 }
 
+/// What we say of a stream we receive, as a whole report block (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportBlock {
+    /// Whose stream it is about.
+    pub ssrc: u32,
+    /// Packets lost since the last report, in 256ths.
+    pub fraction_lost: u8,
+    /// Packets lost since the start; negative with repetitions.
+    pub lost: i32,
+    /// The highest sequence number, extended by its number of turns.
+    pub highest_sequence: u32,
+    /// The jitter in units of the track's clock.
+    pub jitter: u32,
+    /// The middle of the last sender report's NTP time, 0 if none came.
+    pub last_report: u32,
+    /// Time since that report came, in 65536ths of a second.
+    pub delay_since_last_report: u32,
+}
+
 /// A part of a compound packet that the relay has a use for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Item {
@@ -81,6 +100,23 @@ pub fn write_report(report: &SenderReport, cname: &str, out: &mut Vec<u8>) {
     out.extend(report.packets.to_be_bytes());
     out.extend(report.octets.to_be_bytes());
     write_source_description(report.ssrc, cname, out);
+}
+
+/// Appends a compound packet with a receiver report of `ssrc`, empty until something was received, and the name `cname`.
+pub fn write_receiver_report(ssrc: u32, block: Option<&ReportBlock>, cname: &str, out: &mut Vec<u8>) {
+    let blocks = u8::from(block.is_some());
+    out.extend([0x80 | blocks, RECEIVER_REPORT, 0, 1 + 6 * blocks]);
+    out.extend(ssrc.to_be_bytes());
+    if let Some(block) = block {
+        out.extend(block.ssrc.to_be_bytes());
+        let lost = block.lost.clamp(-0x80_0000, 0x7F_FFFF) as u32 & 0xFF_FFFF;
+        out.extend((u32::from(block.fraction_lost) << 24 | lost).to_be_bytes());
+        out.extend(block.highest_sequence.to_be_bytes());
+        out.extend(block.jitter.to_be_bytes());
+        out.extend(block.last_report.to_be_bytes());
+        out.extend(block.delay_since_last_report.to_be_bytes());
+    }
+    write_source_description(ssrc, cname, out);
 }
 
 /// Appends a compound packet that says goodbye: an empty receiver report, the name, and BYE (RFC 3550 section 6.6).
@@ -162,6 +198,28 @@ mod tests {
             assert_eq!(compound.len() % 4, 0, "{cname}");
             assert_eq!(items(&compound), [Item::SenderReport(report)], "{cname}");
         }
+    }
+
+    #[test]
+    fn a_receiver_report_is_read_as_it_was_written() {
+        let block = ReportBlock {
+            ssrc: 9,
+            fraction_lost: 64,
+            lost: -2,
+            highest_sequence: 0x1_0005,
+            jitter: 3,
+            last_report: 0xAABB_CCDD,
+            delay_since_last_report: 65_536,
+        };
+        let mut compound = Vec::new();
+        write_receiver_report(1, Some(&block), "abc", &mut compound);
+        let ReportBlock { ssrc, fraction_lost, last_report, delay_since_last_report, .. } = block;
+        let expected = ReceptionReport { ssrc, fraction_lost, last_report, delay_since_last_report };
+        assert_eq!(items(&compound), [Item::Reception(expected)]);
+        assert_eq!(compound[12..16], [64, 0xFF, 0xFF, 0xFE]);
+        let mut empty = Vec::new();
+        write_receiver_report(1, None, "abc", &mut empty);
+        assert_eq!((items(&empty), &empty[..8]), (vec![], &[0x80, 201, 0, 1, 0, 0, 0, 1][..]));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! | submodule | header or part |
 //! |---|---|
+//! | [`auth`] | `WWW-Authenticate`, `Authorization` |
 //! | [`transport`] | `Transport`: what a client offers, what a server grants |
 //! | [`session_id`] | `Session` |
 //! | [`range`] | `Range` |
@@ -16,6 +17,7 @@
 //! Nothing here keeps state between calls, and nothing here can be made to panic or to hold more than
 //! [`Limits`] by what a peer sends.
 
+pub mod auth;
 pub mod authorization;
 pub mod digest;
 mod headers;
@@ -37,6 +39,6 @@ mod oracle;
 pub use headers::Headers;
 pub use message::{CseqError, Request, Response};
 pub use method::Method;
-pub use parse::{Item, Limits, Reason, Rejection, leading_blanks, parse};
+pub use parse::{Item, Limits, Reason, Rejection, leading_blanks, parse, parse_http_head};
 pub use status::Status;
 pub use uri::{Scheme, TrackControl, Uri, UriError, without_userinfo};

@@ -39,19 +39,22 @@ pub enum Error {
 /// # Errors
 ///
 /// Only when it is longer than 64 KiB, or has no or more than 32 media. Lines that mean nothing are passed over; of more
-/// than 256 attributes in one section the rest is.
+/// than 256 attributes in one section, or 2048 in all, the rest is.
 pub fn parse(bytes: &[u8]) -> Result<Sdp, Error> {
     if bytes.len() > MAX_LENGTH {
         return Err(Error::TooLong(bytes.len()));
     }
     let mut sdp = Sdp::default();
+    let mut attributes = 0;
     for line in bytes.split(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
         let line = text(line);
         let line = line.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
         let Some((kind, value)) = line.split_once('=') else { continue };
         let value = value.trim();
         let full = sdp.media.len() == MAX_MEDIA;
+        attributes += usize::from(kind == "a");
         match (kind, sdp.media.last_mut()) {
+            ("a", _) if attributes > MAX_ATTRIBUTES_IN_ALL => {}
             ("m", _) if full => return Err(Error::TooManyMedia),
             ("m", _) => sdp.media.push(media_line(value)),
             ("a", Some(media)) => add(&mut media.attributes, value),
@@ -180,6 +183,9 @@ const MAX_LENGTH: usize = 64 * 1024;
 const MAX_MEDIA: usize = 32;
 const MAX_ATTRIBUTES: usize = 256;
 
+/// Each takes up to 112 bytes of memory for 6 of text.
+const MAX_ATTRIBUTES_IN_ALL: usize = 2048;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -199,6 +205,8 @@ mod tests {
         assert_eq!(parse(b"<html></html>"), Err(Error::NoMedia));
         let many = format!("m=video 0 RTP/AVP 26\n{}", "a=x\n".repeat(1000));
         assert_eq!(media(&many)[0].attributes.len(), 256);
+        let everywhere = format!("m=video 0 RTP/AVP 26\n{}", "a=x\n".repeat(200)).repeat(20);
+        assert_eq!(media(&everywhere).iter().map(|media| media.attributes.len()).sum::<usize>(), 2048);
         assert_eq!(Error::TooManyMedia.to_string(), "the session description has more than 32 media");
     }
 

@@ -3,8 +3,9 @@
 //! The bursts since the newest key frame are taken from the stream's cache when the viewer's task asks for the first time,
 //! after the answer to PLAY has been written and the viewer follows the ring: so none is missed, and those that come by both
 //! ways are known by their ids. A connection takes them as fast as its socket does. Over UDP nothing holds the relay up, and
-//! what is too much for a receiver's socket buffer is lost: there the bursts are spread in time, [`PACE`] bytes a
-//! millisecond, for as long as the viewer is behind what comes. Live bursts wait their turn meanwhile, in order.
+//! what is too much for a receiver's socket buffer is lost: there the bursts are spread in time, at most [`PACE`] bytes a
+//! millisecond and one burst in [`DECODING`] (but all of them within half of `max_lag`), for as long as the viewer is behind
+//! what comes. Live bursts wait their turn meanwhile, in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,12 +24,14 @@ pub(super) struct Ahead {
     bursts: VecDeque<Arc<Burst>>,
     /// Over UDP while the viewer is behind: not before this moment.
     not_before: Option<Instant>,
+    /// The least time between two bursts meanwhile.
+    pause: Duration,
     transport: Transport,
 }
 
 impl Ahead {
     pub(super) fn new(transport: Transport) -> Self {
-        Self { wanted: false, bursts: VecDeque::new(), not_before: None, transport }
+        Self { wanted: false, bursts: VecDeque::new(), not_before: None, pause: Duration::ZERO, transport }
     }
 
     /// After PLAY: to be taken from the stream when the next burst is asked for.
@@ -51,6 +54,7 @@ impl Ahead {
                 player.open(&self.bursts, start, now);
                 if self.transport == Transport::Udp && !self.bursts.is_empty() {
                     self.not_before = Some(now);
+                    self.pause = DECODING.min(stream.viewing().max_lag / 2 / self.bursts.len() as u32);
                 }
             }
         }
@@ -76,7 +80,7 @@ impl Ahead {
     pub(super) fn sent(&mut self, burst: &Burst, bytes: u64, now: Instant) {
         let Some(not_before) = self.not_before else { return };
         let in_step = self.bursts.is_empty() && now.saturating_duration_since(burst.received()) < IN_STEP;
-        let pause = Duration::from_nanos(bytes * 1_000_000 / PACE);
+        let pause = Duration::from_nanos(bytes * 1_000_000 / PACE).max(self.pause);
         // From when it was due: a timer that fires late does not slow the whole down.
         self.not_before = (!in_step).then(|| not_before.max(now - pause.min(LATE_TIMER)) + pause);
     }
@@ -85,6 +89,9 @@ impl Ahead {
 /// Bytes a millisecond to a viewer over UDP that is behind: 64 Mbit/s, so that 8 MiB take a second, and what an idle
 /// receiver misses in 10 ms fits half of the smallest usual socket buffer (208 KiB).
 const PACE: u64 = 8 * 1024;
+
+/// The time of a frame in a slow decoder: ffmpeg, for one, does not read while it decodes.
+const DECODING: Duration = Duration::from_millis(4);
 
 /// A burst that is no older than this was sent as it came.
 const IN_STEP: Duration = Duration::from_millis(20);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::time::Instant;
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 /// A connection's socket, and the bytes that it has not taken yet.
@@ -76,7 +77,7 @@ impl Outbox {
         let mut waiting = self.waiting.borrow_mut();
         while waiting.len() == 0 && !parts.is_empty() {
             let written = match &*parts {
-                [one] => self.socket.try_write(one),
+                [one] => self.write(one),
                 several => self.socket.try_write_vectored(several),
             };
             match written {
@@ -94,6 +95,15 @@ impl Outbox {
             waiting.bytes.extend_from_slice(part);
         }
         Ok(waiting.len() == 0)
+    }
+
+    /// Straight to the kernel: tokio's idea of whether the socket has room lies elsewhere in memory, and is asked for, and
+    /// set right, only when the kernel says that there is none.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match SockRef::from(&self.socket).send(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.try_write(bytes),
+            sent => sent,
+        }
     }
 
     /// Writes what waits, as far as the socket takes it.

@@ -21,14 +21,14 @@ pub(super) fn fit_behind(events: &mut Vec<Event>, video: Option<TrackId>, publis
         Event::Packet(packet) if Some(packet.track) != video => {
             last(packet.track).is_none_or(|last| packet.received > last)
         }
-        Event::Packet(_) | Event::Report { .. } => true,
+        Event::Packet(_) | Event::Epoch { .. } | Event::Report { .. } => true,
     });
     if let Some(track) = video
         && let Some(last) = last(track)
     {
         let of_track = events.iter_mut().filter_map(|event| match event {
             Event::Packet(packet) if packet.track == track => Some(packet),
-            Event::Packet(_) | Event::Report { .. } => None,
+            Event::Packet(_) | Event::Epoch { .. } | Event::Report { .. } => None,
         });
         compress(&mut of_track.collect::<Vec<_>>(), last + APART);
     }

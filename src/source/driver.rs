@@ -31,7 +31,7 @@ pub(super) struct Driver {
     pub(super) choice: Choice,
     pub(super) sessions: Sessions,
     pub(super) news: News,
-    client: Box<dyn Client>,
+    pub(super) client: Box<dyn Client>,
     pub(super) shared: Sources,
     opened: u64,
     /// While nothing is published: which source is tried next, and when.

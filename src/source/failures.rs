@@ -145,6 +145,7 @@ impl Driver {
     pub(super) fn explain(&self, source: usize, publisher: &mut Publisher) {
         let known = &self.known[source];
         let mut learned = known.history.learned();
+        learned.extend(self.client.learned(source));
         if let Some(after) = known.lifetime.renew_after() {
             let seconds = after.as_secs_f64();
             learned.push(format!(

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time;
 
+use super::clients::Memory;
 use super::policy::{Governor, Spacing};
 use crate::metrics::Metrics;
 
@@ -15,6 +16,7 @@ pub struct Sources {
     metrics: Arc<Metrics>,
     /// Locked once an attempt.
     turns: Arc<Mutex<Turns>>,
+    clients: Memory,
 }
 
 #[derive(Debug)]
@@ -34,12 +36,18 @@ impl Sources {
     /// No source yet.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         let governor = Governor::new(Spacing::default(), time::Instant::now().into_std());
-        Self { metrics, turns: Arc::new(Mutex::new(Turns { governor, places: HashMap::new() })) }
+        let turns = Arc::new(Mutex::new(Turns { governor, places: HashMap::new() }));
+        Self { metrics, turns, clients: Memory::default() }
     }
 
     /// The metrics of the process.
     pub(super) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Which cameras the direct client speaks with, and why.
+    pub(super) fn clients(&self) -> &Memory {
+        &self.clients
     }
 
     /// Waits for the turn of an attempt at this host among all the others, and for a place: at most

@@ -1,4 +1,4 @@
-//! Where streams come from: cameras, through `retina`, and files.
+//! Where streams come from: cameras, through `retina` or the direct client, and files.
 //!
 //! [`run`] keeps one stream's source going for as long as the stream exists. It never waits on a viewer: publishing is
 //! not `async`. From the top down:
@@ -10,13 +10,16 @@
 //! | `plan`, [`policy`] | what the user wants, what is known of each source, and all decisions, without clock and socket |
 //! | `sessions`, `attempt`, `backlog`, `catch_up` | the session that is published, and those that prove themselves beside it |
 //! | `session` | the seam: what a session is, whoever talks to the camera |
-//! | `camera`, `file` | the clients behind it |
+//! | `clients` | which client speaks with which camera |
+//! | `camera`, `direct`, `file` | the clients behind it: retina, our own, files |
 //! | `hosts`, `news`, `error` | turns among all streams, what is worth a line in the log, what went wrong |
 
 mod attempt;
 mod backlog;
 mod camera;
 mod catch_up;
+mod clients;
+mod direct;
 mod driver;
 mod error;
 mod failures;

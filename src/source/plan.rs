@@ -83,7 +83,7 @@ impl Plan {
     pub(super) fn transport(&self, history: &History) -> Transport {
         match self.transport {
             UpstreamTransport::Tcp => Transport::Tcp,
-            UpstreamTransport::Udp => Transport::Udp,
+            UpstreamTransport::Udp | UpstreamTransport::Multicast => Transport::Udp,
             UpstreamTransport::Auto if history.needs_tcp() => Transport::Tcp,
             UpstreamTransport::Auto => Transport::Udp,
         }

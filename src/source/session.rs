@@ -30,6 +30,12 @@ pub(super) trait Client {
     /// wait does not take the goodbye back.
     fn goodbye(&self) -> Local<()>;
 
+    /// What was learned about a source by speaking with it, in whole sentences.
+    fn learned(&self, source: usize) -> Vec<String> {
+        let _ = source;
+        Vec::new()
+    }
+
     /// Ready when cameras have forgotten what did not hear its goodbye; `None` when there is nothing like that.
     fn forgotten(&self) -> Option<Local<()>>;
 }
@@ -83,6 +89,8 @@ pub(super) trait Session {
 pub(super) enum Event {
     /// An RTP packet.
     Packet(Packet),
+    /// The packets of the track that follow have nothing to do with those before, as after a reconnect.
+    Epoch { track: TrackId },
     /// What a sender report says: the camera's wall clock, and the RTP timestamp of the same moment.
     Report { track: TrackId, ntp: WallTime, timestamp: u32 },
 }

@@ -158,7 +158,7 @@ impl Current {
                     return Poll::Ready(error);
                 }
                 Ok(Poll::Pending) => {
-                    publisher.flush();
+                    publisher.settle(cx);
                     return Poll::Pending;
                 }
             }
@@ -183,6 +183,7 @@ impl Current {
                     Err(error) => tracing::trace!(%track, %error, "a packet is left out"),
                 }
             }
+            Event::Epoch { track } => publisher.epoch(track),
             Event::Report { track, ntp, timestamp } => publisher.sender_report(track, ntp, timestamp),
         }
     }

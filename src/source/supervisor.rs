@@ -8,13 +8,13 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::camera::Cameras;
+use super::clients::Clients;
 use super::driver::Driver;
 use super::file::File;
 use super::hosts::Sources;
 use super::plan::{Known, Plan};
 use super::session::Client;
-use crate::config::{Source, Stream as Settings, UpstreamTransport};
+use crate::config::{Source, Stream as Settings};
 use crate::hub::{Care, Publisher, Stream};
 
 /// Runs the source of one stream until `stop`: connects (for an on-demand stream when somebody wants it), publishes,
@@ -23,8 +23,8 @@ pub async fn run(publisher: Publisher, settings: Settings, sources: Sources, sto
     let span = tracing::info_span!("source", stream = publisher.stream().name());
     let client: Box<dyn Client> = match &settings.source {
         Source::Cameras(cameras) => {
-            let udp_is_a_guess = settings.transport == UpstreamTransport::Auto;
-            Box::new(Cameras::new(cameras.clone(), udp_is_a_guess, sources.metrics().clone()))
+            let (memory, metrics) = (sources.clients().clone(), sources.metrics().clone());
+            Box::new(Clients::new(cameras, &settings, memory, metrics))
         }
         Source::File { path, fps, packet_size } => {
             Box::new(File { path: path.clone(), fps: *fps, packet_size: *packet_size })

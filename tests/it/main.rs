@@ -5,6 +5,7 @@
 mod access;
 mod conformance;
 mod continuity;
+mod direct;
 mod faults;
 mod file_server;
 mod floors;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fanlight::config::{Retry, Stream as Settings, UpstreamTransport};
+use fanlight::config::{ClientChoice, Retry, Stream as Settings, UpstreamTransport};
 use fanlight::vocabulary::{FailureClass, Phase, Transport};
 
 use crate::support::camera::{Audio, Camera, Close, Fault};
@@ -104,7 +104,9 @@ async fn a_panic_of_the_library_is_one_more_failure_and_hurts_no_other_stream() 
     let hostile = Camera::builder().start().await;
     let empty_format = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP \r\n";
     hostile.set_sdp(Some(empty_format));
-    let relay = Relay::builder().camera("good", &healthy.url()).camera("cam", &hostile.url()).start().await;
+    let mut settings = camera_settings(&hostile.url());
+    settings.client = ClientChoice::Retina; // the other one has nothing to panic on
+    let relay = Relay::builder().camera("good", &healthy.url()).stream("cam", settings).start().await;
     let (mut viewer, _) = Viewer::play_tcp(&relay.url("good")).await;
     relay.failed("cam", FailureClass::Panic).await;
     // The other way to make it panic: a space behind the session's id.

@@ -108,7 +108,7 @@ def at_the_live_edge():
         with Relay("--config", config, stream="off") as relay:
             for mode in MODES:
                 relay.wait_for(f"{mode} is live", lambda: relay.metric("fanlight_source_up", stream=mode) == [1.0])
-            players, kinds = {}, {"ffmpeg": (ffmpeg, "tcp"), "gstreamer": (gstreamer, "tcp"), "ffmpeg udp": (ffmpeg, "udp")}
+            players, kinds = {}, {"ffmpeg": (ffmpeg, "tcp"), "gstreamer": (gstreamer, "tcp"), "ffmpeg udp": (decoded, "udp")}
             try:
                 table = measure(relay, players, kinds)
             finally:
@@ -210,7 +210,7 @@ def at_half_rate():
             time.sleep(4)
             rate = (sum(relay.metric(received)) - before) / (time.monotonic() - since)
             narrow = Narrow(relay.url, rate / 2)
-            commands = [decoded(relay.url), decoded(narrow.url)]
+            commands = [decoded(relay.url, "tcp"), decoded(narrow.url, "tcp")]
             good, half = players = [Player(command) for command in commands]
             try:
                 half.first(40)
@@ -235,10 +235,10 @@ def at_half_rate():
         raise Failure(f"pictures up to {ages[-1]:.2f} s old")
 
 
-def decoded(url):
+def decoded(url, transport):
     """Decodes and hands over at once."""
     return (
-        "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-rtsp_transport", "tcp", "-i", url,
+        "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-rtsp_transport", transport, "-i", url,
         "-vf", f"scale={WIDTH}:{HEIGHT}:flags=area", *DECODE, "-pix_fmt", "gray",
         "-flush_packets", "1", "-f", "rawvideo", "-",
     )  # fmt: skip

@@ -1,5 +1,6 @@
 //! The hub as its two sides see it: a source that publishes, viewers that follow.
 
+mod coalescing;
 mod epochs;
 mod packets;
 mod state;
@@ -87,8 +88,13 @@ impl Source {
     }
 
     fn gather(&mut self, track: TrackId, payload: &[u8], millis: u32) {
+        self.part(track, payload, millis, millis, true);
+    }
+
+    /// A packet of the frame that is due at `millis`, which arrives at `arrives`.
+    fn part(&mut self, track: TrackId, payload: &[u8], millis: u32, arrives: u32, marker: bool) {
         let header = Header {
-            marker: true,
+            marker,
             payload_type: if track == VIDEO { self.payload_type } else { 0 },
             sequence: self.sequence,
             timestamp: millis * if track == VIDEO { 90 } else { 8 },
@@ -97,7 +103,7 @@ impl Source {
         };
         self.sequence = self.sequence.wrapping_add(1);
         let packet = [&header.write()[..], payload].concat();
-        let arrival = self.started + Duration::from_millis(millis.into());
+        let arrival = self.started + Duration::from_millis(arrives.into());
         self.publisher.packet(track, &packet, arrival).unwrap();
     }
 

@@ -176,11 +176,10 @@ pub fn parse<'b>(buf: &'b [u8], limits: &Limits) -> Result<Option<(Item<'b>, usi
         return Ok(data(message).map(|(item, len)| (item, blanks + len)));
     }
     let Some(head) = scan(message, limits)? else { return Ok(None) };
-    let Fields { headers, malformed } = fields(&head);
-    let body_len = content_length(&headers, limits).map_err(|reason| reject(reason, &head.lines, None))?;
-    let Some(body) = message.get(head.len..head.len + body_len) else { return Ok(None) };
-    let consumed = blanks + head.len + body_len;
-    let body = Bytes::copy_from_slice(body);
+    let Some((Fields { headers, malformed }, body, len)) = rest(message, &head, limits)? else {
+        return Ok(None);
+    };
+    let consumed = blanks + len;
     let item = if head.is_response() {
         // Nobody can be told of a bad line in a response: the good ones count.
         status_line(head.lines[0]).map(|status| Item::Response(Response { status, headers, body }))
@@ -194,6 +193,49 @@ pub fn parse<'b>(buf: &'b [u8], limits: &Limits) -> Result<Option<(Item<'b>, usi
         Ok(item) => Ok(Some((item, consumed))),
         Err(reason) => Err(reject(reason, &head.lines, Some(consumed))),
     }
+}
+
+/// Looks for an HTTP response without its body at the front of `buf`: what a tunnel or a proxy says before RTSP begins, and
+/// the status line of some old DVRs, which answer RTSP that way. `Ok(None)` as in [`parse()`]; the number of bytes is that
+/// of the head, blanks before it included.
+///
+/// ```
+/// use fanlight::rtsp::{Limits, parse_http_head};
+/// let (head, len) = parse_http_head(b"HTTP/1.0 200 OK\r\n\r\nRTSP", &Limits::default())?.expect("complete");
+/// assert_eq!((head.status.0, len), (200, 19));
+/// # Ok::<(), fanlight::rtsp::Rejection>(())
+/// ```
+pub fn parse_http_head(buf: &[u8], limits: &Limits) -> Result<Option<(Response, usize)>, Rejection> {
+    let blanks = leading_blanks(buf);
+    let message = &buf[blanks..];
+    let prefix = &message[..message.len().min(HTTP.len())];
+    if blanks > limits.head || !prefix.eq_ignore_ascii_case(&HTTP[..prefix.len()]) {
+        return Err(reject(Reason::NotRtsp, &[], None));
+    }
+    if message.len() < HTTP.len() {
+        return Ok(None);
+    }
+    // Only the first word differs from an RTSP response, and it has as many letters.
+    let limited = &message[..message.len().min(limits.head + 1)];
+    let rtsp = [b"RTSP/", &limited[HTTP.len()..]].concat();
+    let Some(head) = scan(&rtsp, limits)? else { return Ok(None) };
+    let status = status_line(head.lines[0]).map_err(|reason| reject(reason, &head.lines, None))?;
+    let response = Response { status, headers: fields(&head).headers, body: Bytes::new() };
+    Ok(Some((response, blanks + head.len)))
+}
+
+/// The fields and the body behind a head, and the length of all; `None` if the body has not come yet.
+fn rest(
+    message: &[u8],
+    head: &Head<'_>,
+    limits: &Limits,
+) -> Result<Option<(Fields, Bytes, usize)>, Rejection> {
+    let fields = fields(head);
+    let body_len =
+        content_length(&fields.headers, limits).map_err(|reason| reject(reason, &head.lines, None))?;
+    let len = head.len + body_len;
+    let body = message.get(head.len..len).map(Bytes::copy_from_slice);
+    Ok(body.map(|body| (fields, body, len)))
 }
 
 fn data(buf: &[u8]) -> Option<(Item<'_>, usize)> {
@@ -291,6 +333,8 @@ fn reject(reason: Reason, lines: &[&[u8]], consumed: Option<usize>) -> Rejection
     let answerable = !response && reason != Reason::NotRtsp;
     Rejection { status: reason.status(), cseq, consumed, answerable, reason }
 }
+
+const HTTP: &[u8; 5] = b"HTTP/";
 
 const BLANKS: [char; 2] = [' ', '\t'];
 

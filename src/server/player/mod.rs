@@ -12,6 +12,7 @@
 
 mod plan;
 mod reports;
+mod steady;
 #[cfg(test)]
 mod tests;
 mod track;

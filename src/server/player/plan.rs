@@ -28,6 +28,8 @@ pub(in crate::server) struct Plan {
     pub(in crate::server) oversized: u64,
     /// It holds the first key-frame packet of this viewer.
     pub(in crate::server) first_key: bool,
+    /// The burst all of whose packets are in `parts`, and how they lie there.
+    pub(super) whole_of: Option<(u64, Layout)>,
 }
 
 /// One packet of a plan.
@@ -54,6 +56,11 @@ impl Player {
         let ahead = burst.id() <= self.ahead_until;
         let age = self.age(burst, now);
         let (behind, late) = (age > self.max_lag / 2, age > self.max_lag);
+        if !ahead && !behind && self.plan_steadily(burst, layout, copy, plan) {
+            return;
+        }
+        plan.parts.clear();
+        plan.whole_of = None;
         for (index, packet) in burst.packets().iter().enumerate() {
             // The rest waits for the first picture, so that both start together; afterwards it waits for nothing.
             let held = self.opened.is_none() && self.waits_for_video();
@@ -153,11 +160,11 @@ impl Player {
 
 impl Plan {
     fn clear(&mut self) {
-        let mut parts = std::mem::take(&mut self.parts);
-        parts.clear();
-        *self = Self { parts, ..Self::default() };
+        // The parts stay: they may be those of the next viewer as well.
+        let parts = std::mem::take(&mut self.parts);
+        *self = Self { parts, whole_of: self.whole_of, ..Self::default() };
     }
 }
 
 /// Bytes of a packet that a sender report does not count as payload.
-const RTP_HEADER: usize = crate::rtp::Header::LEN;
+pub(super) const RTP_HEADER: usize = crate::rtp::Header::LEN;

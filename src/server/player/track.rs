@@ -68,6 +68,11 @@ pub(super) struct Step {
 }
 
 impl ViewerTrack {
+    /// Whether it gets each packet with the stream's numbers plus its offsets.
+    pub(super) fn is_steady(&self) -> bool {
+        self.rewriter.is_steady() && self.compression.is_none() && self.dropping.is_none()
+    }
+
     pub(super) fn new(track: &Track, carrier: Carrier) -> Self {
         Self {
             carrier,

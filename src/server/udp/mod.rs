@@ -2,10 +2,11 @@
 //!
 //! A UDP session outlives the connection it was made on (RFC 2326 section 1.1), so it is a task of its own that
 //! connections send its requests to. Its packets leave through sockets that all worker threads share; a burst is one
-//! system call where the kernel segments for us (GSO, through `quinn-udp`).
+//! system call where the kernel segments for us (GSO; `sender` has what else there is).
 
 mod learn;
 mod ports;
+mod sender;
 mod table;
 
 use std::net::SocketAddr;

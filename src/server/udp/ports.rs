@@ -1,13 +1,14 @@
 //! The server's UDP ports.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
+use quinn_udp::{RecvMeta, UdpSockRef};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::learn::Port;
+use super::sender::Sender;
 use super::table::UdpTable;
 use crate::rtsp::transport::PortPair;
 use crate::server::player::{Carrier, Plan, Player};
@@ -18,7 +19,7 @@ pub struct UdpPorts {
     rtp: UdpSocket,
     rtcp: UdpSocket,
     ports: PortPair,
-    offload: UdpSocketState,
+    sender: Sender,
 }
 
 impl UdpPorts {
@@ -30,10 +31,8 @@ impl UdpPorts {
         let (rtp, rtcp) =
             if ports == (0, 0) { bind_any(ip)? } else { (bind(ip, ports.0)?, bind(ip, ports.1)?) };
         let ports = PortPair { rtp: rtp.local_addr()?.port(), rtcp: rtcp.local_addr()?.port() };
-        // Learns what the kernel can do. On a socket of its own, because it also forbids fragments on the socket it is
-        // given, and a camera's packet may be larger than a viewer's path allows.
-        let offload = UdpSocketState::new(UdpSockRef::from(&UdpSocket::bind((ip, 0))?))?;
-        Ok(Self { rtp, rtcp, ports, offload })
+        let sender = Sender::new(&UdpSocket::bind((ip, 0))?)?;
+        Ok(Self { rtp, rtcp, ports, sender })
     }
 
     /// The ports, as `server_port` names them.
@@ -54,69 +53,53 @@ impl UdpPorts {
         let watch = |socket: &UdpSocket| AsyncFd::with_interest(socket.try_clone()?, Interest::READABLE);
         let (rtp, rtcp) = (watch(&self.rtp)?, watch(&self.rtcp)?);
         tokio::select! {
-            ended = receive(&rtp, Port::Rtp, table) => ended,
-            ended = receive(&rtcp, Port::Rtcp, table) => ended,
+            ended = self.receive_from(&rtp, Port::Rtp, table) => ended,
+            ended = self.receive_from(&rtcp, Port::Rtcp, table) => ended,
         }
     }
 
     /// Sends the planned packets. Returns whether the kernel took all of them.
     pub(in crate::server) fn send(&self, player: &Player, plan: &Plan, copy: &[u8]) -> bool {
         let mut taken = true;
-        let mut rest = plan.parts.as_slice();
-        while let Some(first) = rest.first() {
-            let size = first.range.len();
-            let mut count = 1;
-            while let (Some(before), Some(part)) = (rest.get(count - 1), rest.get(count)) {
-                let fits = part.track == first.track
-                    && part.range.start == before.range.end
-                    && before.range.len() == size
-                    && part.range.len() <= size
-                    && part.range.end - first.range.start <= MAX_DATAGRAM
-                    && count < self.offload.max_gso_segments();
-                if !fits {
-                    break;
+        let mut rest = plan.parts.iter().peekable();
+        while let Some(track) = rest.peek().map(|part| part.track) {
+            let mut ranges = std::iter::from_fn(|| rest.next_if(|part| part.track == track))
+                .map(|part| part.range.clone());
+            match player.track(track).map(|track| track.carrier) {
+                Some(Carrier::Ports { rtp, .. }) => {
+                    taken &= self.sender.send(&self.rtp, rtp, copy, &mut ranges);
                 }
-                count += 1;
+                _ => ranges.for_each(drop),
             }
-            let (now, later) = rest.split_at(count);
-            rest = later;
-            let Some(Carrier::Ports { rtp, .. }) = player.track(first.track).map(|track| track.carrier)
-            else {
-                continue;
-            };
-            let contents = &copy[first.range.start..now[count - 1].range.end];
-            taken &= self.transmit(rtp, contents, (count > 1).then_some(size)).is_ok();
         }
         taken
-    }
-
-    /// One system call; where the kernel refuses to segment, one for each packet.
-    fn transmit(&self, to: SocketAddr, contents: &[u8], segment: Option<usize>) -> io::Result<()> {
-        let transmit = Transmit { destination: to, ecn: None, contents, segment_size: segment, src_ip: None };
-        match (self.offload.try_send(UdpSockRef::from(&self.rtp), &transmit), segment) {
-            (Err(error), Some(size)) if error.kind() != io::ErrorKind::WouldBlock => {
-                for packet in contents.chunks(size) {
-                    self.rtp.send_to(packet, to)?;
-                }
-                Ok(())
-            }
-            (sent, _) => sent,
-        }
     }
 
     pub(in crate::server) fn send_report(&self, to: SocketAddr, compound: &[u8]) {
         // A report that is lost is followed by the next one.
         let _ = self.rtcp.send_to(compound, to);
     }
-}
 
-async fn receive(socket: &AsyncFd<UdpSocket>, port: Port, table: &UdpTable) -> io::Result<()> {
-    let mut datagram = [0; MAX_REPORT];
-    loop {
-        let mut ready = socket.readable().await?;
-        // An error here belongs to some datagram sent earlier: there is nobody to tell.
-        if let Ok(Ok((length, from))) = ready.try_io(|socket| socket.get_ref().recv_from(&mut datagram)) {
-            table.received(from, port, &datagram[..length]);
+    /// Takes whatever has arrived with one system call: a thousand viewers report within the same five seconds.
+    async fn receive_from(
+        &self,
+        socket: &AsyncFd<UdpSocket>,
+        port: Port,
+        table: &UdpTable,
+    ) -> io::Result<()> {
+        let mut datagrams = vec![0; MAX_REPORT * BATCH];
+        let mut origins = [RecvMeta::default(); BATCH];
+        loop {
+            let mut ready = socket.readable().await?;
+            let received = ready.try_io(|socket| {
+                let mut slots: Vec<_> = datagrams.chunks_mut(MAX_REPORT).map(IoSliceMut::new).collect();
+                self.sender.state().recv(UdpSockRef::from(socket.get_ref()), &mut slots, &mut origins)
+            });
+            // An error here belongs to some datagram sent earlier: there is nobody to tell.
+            let Ok(Ok(count)) = received else { continue };
+            for (origin, datagram) in origins[..count].iter().zip(datagrams.chunks(MAX_REPORT)) {
+                table.received(origin.addr, port, &datagram[..origin.len]);
+            }
         }
     }
 }
@@ -146,8 +129,8 @@ fn bind_any(ip: IpAddr) -> io::Result<(UdpSocket, UdpSocket)> {
 /// Datagrams of viewers longer than this are cut: reports are shorter, and noise is not read.
 const MAX_REPORT: usize = 2048;
 
-/// The largest datagram over IPv4, and so the most that one system call can segment.
-const MAX_DATAGRAM: usize = 65_507;
+/// Datagrams received at once.
+const BATCH: usize = quinn_udp::BATCH_SIZE;
 
 /// A burst to many viewers at once is more than the usual 208 KiB.
 const SEND_BUFFER: usize = 4 << 20;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::{SLACK, Scene, usual};
-use crate::support::camera::{Close, Fault, Numbering, Stall};
+use crate::support::camera::{Camera, Close, Fault, Numbering, Stall};
 
 #[tokio::test]
 async fn a_session_that_falls_silent_is_replaced_within_two_seconds() {
@@ -85,7 +85,9 @@ async fn clocks_that_jump_do_not_move_the_clock_of_viewers() {
 
 #[tokio::test]
 async fn a_camera_whose_bytes_come_one_by_one_is_watched_like_any_other() {
-    let tiny = usual().packets_per_frame(1).packet_size(60).fault(Fault::Drip(1, Duration::ZERO));
+    // Two kilobytes a second: a busy machine has time to write each of them on its own.
+    let tiny = Camera::builder().h264(25).gop(25).packets_per_frame(1).packet_size(60).key_frame_on_play();
+    let tiny = tiny.fault(Fault::Drip(1, Duration::ZERO));
     let scene = Scene::open(tiny).await;
     scene.crowd.go_on(50, Duration::from_secs(20)).await;
     assert_eq!(scene.camera.sessions_total(), 1);

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::{SLACK, Scene, usual};
 use crate::support::camera::{Close, Fault, Host, Stall};
 use crate::support::proof::gaps::default_settings;
-use crate::support::proof::keeping;
+use crate::support::proof::{keeping, password};
 
 const NEVER_KEPT: Duration = Duration::ZERO;
 
@@ -83,6 +83,12 @@ async fn a_nonce_that_is_not_good_any_more_ends_nothing_for_the_viewers() {
     assert!(gap < Duration::from_secs(2) + SLACK, "{gap:?}");
     scene.crowd.assert_unharmed();
     scene.relay.live("cam").await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_tried_three_times_and_then_once_a_minute() {
+    let outcome = password::try_for(Duration::from_secs(12)).await;
+    assert_eq!(outcome.complaints(), Vec::<String>::new(), "{outcome:?}");
 }
 
 #[tokio::test]

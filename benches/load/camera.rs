@@ -1,5 +1,5 @@
-//! The synthetic camera: 30 frames of 12 packets a second, 4 Mbit/s, a key frame a second, over interleaved TCP. Each
-//! packet carries the time it was written.
+//! The synthetic camera: 30 frames of 12 packets a second, 4 Mbit/s, over interleaved TCP. Each packet carries the time it
+//! was written.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -17,15 +17,24 @@ pub(crate) struct Camera {
     address: SocketAddr,
 }
 
+/// How a camera is.
+#[derive(Clone, Copy)]
+pub(crate) struct Habit {
+    /// The part of the frame interval that it spreads a frame's packets over; 0 = at once.
+    pub(crate) paced: f64,
+    /// From key frame to key frame.
+    pub(crate) gop: Duration,
+}
+
 impl Camera {
     /// Serves any number of connections until the program ends.
-    pub(crate) fn start(paced: f64) -> Self {
+    pub(crate) fn start(habit: Habit) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
             for socket in listener.incoming() {
                 // An error ends the connection: its relay has gone.
-                thread::spawn(move || socket.map(|socket| serve(socket, paced)));
+                thread::spawn(move || socket.map(|socket| serve(socket, habit)));
             }
         });
         Self { address }
@@ -50,7 +59,7 @@ pub(crate) fn now() -> u64 {
     base + uptime.saturating_duration_since(*instant).as_nanos() as u64
 }
 
-fn serve(socket: TcpStream, paced: f64) -> std::io::Result<()> {
+fn serve(socket: TcpStream, habit: Habit) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let mut reader = BufReader::new(socket.try_clone()?);
     let mut writer = socket;
@@ -96,12 +105,13 @@ fn serve(socket: TcpStream, paced: f64) -> std::io::Result<()> {
                 }
                 Ok(())
             });
-            return play(writer, paced);
+            return play(writer, habit);
         }
     }
 }
 
-fn play(mut socket: TcpStream, paced: f64) -> std::io::Result<()> {
+fn play(mut socket: TcpStream, Habit { paced, gop }: Habit) -> std::io::Result<()> {
+    let gop = (gop.as_secs_f64() * f64::from(FPS)).round().max(1.0) as u32;
     let interval = Duration::from_secs(1) / FPS;
     let started = Instant::now();
     let mut sequence = 0u16;
@@ -113,7 +123,7 @@ fn play(mut socket: TcpStream, paced: f64) -> std::io::Result<()> {
             if index == 0 || paced > 0.0 {
                 thread::sleep(wait.saturating_duration_since(Instant::now()));
             }
-            packet(frame, index, sequence, &mut burst);
+            packet(frame, frame.is_multiple_of(gop), index, sequence, &mut burst);
             sequence = sequence.wrapping_add(1);
             if paced > 0.0 {
                 socket.write_all(&burst)?;
@@ -125,8 +135,8 @@ fn play(mut socket: TcpStream, paced: f64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Appends an interleaved packet: FU-A of an IDR picture once a second, else of another.
-fn packet(frame: u32, index: usize, sequence: u16, out: &mut Vec<u8>) {
+/// Appends an interleaved packet: FU-A of an IDR picture, or of another.
+fn packet(frame: u32, key: bool, index: usize, sequence: u16, out: &mut Vec<u8>) {
     let last = index == PACKETS - 1;
     let start = out.len();
     out.extend([b'$', 0]);
@@ -135,7 +145,7 @@ fn packet(frame: u32, index: usize, sequence: u16, out: &mut Vec<u8>) {
     out.extend(sequence.to_be_bytes());
     out.extend((frame * (90_000 / FPS)).to_be_bytes());
     out.extend(7u32.to_be_bytes());
-    let nal = if frame.is_multiple_of(FPS) { 5 } else { 1 };
+    let nal = if key { 5 } else { 1 };
     out.extend([0x7C, nal | u8::from(index == 0) << 7 | u8::from(last) << 6]);
     out.extend(now().to_be_bytes());
     out.resize(start + 4 + PACKET, 0x5A);

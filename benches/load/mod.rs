@@ -1,0 +1,6 @@
+//! What the benchmarks put around a relay: a synthetic camera before it, many viewers behind it, and its process.
+#![allow(dead_code, reason = "each benchmark uses its part")]
+
+pub(crate) mod camera;
+pub(crate) mod process;
+pub(crate) mod viewers;

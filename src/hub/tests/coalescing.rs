@@ -1,0 +1,68 @@
+//! Frames whose packets come one by one.
+
+use super::*;
+
+/// What the source's task does when the camera pauses.
+fn settle(source: &mut Source) {
+    source.publisher.settle(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+}
+
+/// A camera that spreads its frames of two packets, after ten of them; with this many viewers.
+fn spread(viewers: usize) -> (Source, Vec<Seat>) {
+    let mut source = Source::live();
+    source.started = tokio::time::Instant::now().into_std();
+    for frame in 0..10 {
+        source.part(VIDEO, KEY, frame * 40, frame * 40, false);
+        source.part(VIDEO, INTER, frame * 40, frame * 40 + 30, true);
+        source.publisher.flush();
+    }
+    let seats = (0..viewers).map(|_| join(&source.stream())).collect();
+    (source, seats)
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_many_viewers_the_first_packets_of_a_frame_wait_for_the_last_one_but_not_for_ever() {
+    let (mut source, _seats) = spread(100);
+    let mut viewer = source.stream().subscribe();
+    tokio::time::advance(Duration::from_millis(400)).await;
+    source.part(VIDEO, KEY, 400, 400, false);
+    settle(&mut source);
+    assert!(viewer.try_next().is_none(), "it waits");
+    tokio::time::advance(Duration::from_millis(10)).await;
+    source.part(VIDEO, INTER, 400, 410, true);
+    settle(&mut source);
+    assert_eq!(burst(&mut viewer).packets().len(), 2, "the last packet takes the first with it");
+    tokio::time::advance(Duration::from_millis(30)).await;
+    source.part(VIDEO, KEY, 440, 440, false);
+    settle(&mut source);
+    tokio::time::advance(Duration::from_millis(15)).await;
+    source.part(VIDEO, INTER, 440, 455, false);
+    settle(&mut source);
+    assert!(viewer.try_next().is_none(), "15 ms are not too long");
+    tokio::time::advance(Duration::from_millis(6)).await;
+    settle(&mut source);
+    assert_eq!(burst(&mut viewer).packets().len(), 2, "20 ms are");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_few_viewers_no_packet_waits_nor_does_sound_or_who_does_not_mark_its_frames() {
+    let (mut source, _seats) = spread(2);
+    let mut viewer = source.stream().subscribe();
+    tokio::time::advance(Duration::from_millis(400)).await;
+    source.part(VIDEO, KEY, 400, 400, false);
+    settle(&mut source);
+    assert_eq!(burst(&mut viewer).packets().len(), 1);
+    let (mut source, _seats) = spread(100);
+    let mut viewer = source.stream().subscribe();
+    source.part(AUDIO, &[1], 400, 400, false);
+    settle(&mut source);
+    assert_eq!(burst(&mut viewer).packets().len(), 1, "sound");
+    source.part(VIDEO, KEY, 400, 400, false);
+    source.publisher.flush();
+    burst(&mut viewer);
+    for frame in 11..13 {
+        source.part(VIDEO, KEY, frame * 40, frame * 40, false);
+        settle(&mut source);
+        assert_eq!(burst(&mut viewer).packets().len(), 1, "the frame before had no marker");
+    }
+}

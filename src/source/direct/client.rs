@@ -1,0 +1,100 @@
+//! The direct client behind the seam of the driver.
+
+use std::task::{Context, Poll, ready};
+
+use super::session::{Described, Playing};
+use super::target::Reach;
+use super::teardowns::Teardowns;
+use crate::config::{self, CameraUrl};
+use crate::sdp::Description;
+use crate::source::error::{Error, Step};
+use crate::source::session::{Data, Event, Local, Packet, Request, Session};
+use crate::vocabulary::{FailureClass, Transport};
+
+/// Opens sessions with the cameras of one stream.
+#[derive(Debug)]
+pub(in crate::source) struct Direct {
+    cameras: Vec<CameraUrl>,
+    way: config::Reach,
+    multicast: bool,
+    /// `transport: auto`: what fails over UDP may do over TCP.
+    udp_is_a_guess: bool,
+    teardowns: Teardowns,
+}
+
+impl Direct {
+    pub(in crate::source) fn new(
+        cameras: Vec<CameraUrl>,
+        way: config::Reach,
+        multicast: bool,
+        udp_is_a_guess: bool,
+    ) -> Self {
+        Self { cameras, way, multicast, udp_is_a_guess, teardowns: Teardowns::default() }
+    }
+
+    /// Connects, describes, sets up and plays.
+    pub(in crate::source) fn open(&self, request: Request) -> Local<Result<Box<dyn Session>, Error>> {
+        let camera = self.cameras[request.source].clone();
+        let reach = Reach { limit: request.step_limit, multicast: self.multicast, way: self.way.clone() };
+        let teardowns = self.teardowns.clone();
+        let udp_is_a_guess = self.udp_is_a_guess && request.transport == Transport::Udp;
+        Box::pin(async move {
+            let described = Described::open(&camera, &reach, teardowns).await?;
+            request.progress.answer();
+            let description = described.description().clone();
+            match described.play(request.transport).await {
+                Ok(playing) => {
+                    let transport = request.transport;
+                    Ok(Box::new(Open { playing, description, transport }) as Box<dyn Session>)
+                }
+                Err(error)
+                    if udp_is_a_guess
+                        && matches!(error.class, FailureClass::Status | FailureClass::Protocol) =>
+                {
+                    Err(Error::new(FailureClass::NoUdp, format!("{error}: TCP is next")))
+                }
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    /// Ready when every session dropped so far has said goodbye, or given it up.
+    pub(in crate::source) fn goodbye(&self) -> Local<()> {
+        Box::pin(self.teardowns.done())
+    }
+}
+
+/// A session that plays.
+#[derive(Debug)]
+struct Open {
+    playing: Playing,
+    description: Description,
+    transport: Transport,
+}
+
+impl Session for Open {
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn transport(&self) -> Option<Transport> {
+        Some(self.transport)
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
+        Poll::Ready(match ready!(self.playing.poll_next(cx)) {
+            Some(Ok(super::Event::Packet { track, packet, received })) => {
+                Ok(Event::Packet(Packet { track, received, data: Data::Bytes(packet) }))
+            }
+            Some(Ok(super::Event::Report { track, ntp, timestamp })) => {
+                Ok(Event::Report { track, ntp, timestamp })
+            }
+            Some(Ok(super::Event::Epoch { track })) => Ok(Event::Epoch { track }),
+            Some(Err(error)) => Err(error),
+            None => {
+                let error = Error::new(FailureClass::EndOfStream, "the camera closed the connection");
+                Err(Error { step: Some(Step::Playing), ..error })
+            }
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! Packets to tracks, and reports back.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{Dialogue, Stage};
+use crate::source::direct::lane::{Path, Port, is_rtcp};
+
+impl Dialogue {
+    /// An interleaved packet. Before PLAY it is of another session (C26), between PLAY and its answer ours (C27).
+    pub(super) fn interleaved(&mut self, channel: u8, packet: Bytes, now: Instant) {
+        if !matches!(self.stage, Stage::Starting | Stage::Playing) {
+            self.strays += 1;
+            return;
+        }
+        let Some(lane) = self.lane_of(channel, &packet) else {
+            self.strays += 1;
+            return;
+        };
+        self.came_early(packet.len(), now);
+        let (clock, events) = (self.clock(now), &mut self.events);
+        self.lanes[lane].packet(packet, clock, |event| events.push_back(event));
+    }
+
+    /// Media that comes and comes is the answer to PLAY: it must not add up, and some servers never give another.
+    pub(super) fn came_early(&mut self, bytes: usize, now: Instant) {
+        if self.stage == Stage::Starting {
+            self.early += bytes + EVENT;
+            if self.early > EARLY_MAX {
+                self.begin(now);
+            }
+        }
+    }
+
+    /// The lane of a channel. One that nobody agreed on (C59) is that of the only track with this payload type, or of the
+    /// only one nothing was heard of yet, from then on.
+    fn lane_of(&mut self, channel: u8, packet: &[u8]) -> Option<usize> {
+        if let Some((_, lane)) = self.routes.iter().find(|(known, _)| *known == channel) {
+            return Some(*lane);
+        }
+        if is_rtcp(packet) {
+            return None;
+        }
+        let payload_type = packet.get(1)? & 0x7F;
+        let only = |wanted: &dyn Fn(&super::Lane) -> bool| {
+            let mut found = (0..self.lanes.len()).filter(|lane| wanted(&self.lanes[*lane]));
+            found.next().filter(|_| found.next().is_none())
+        };
+        let silent_alike = only(&|lane| lane.payload_type() == payload_type && !lane.heard());
+        let lane = silent_alike.or_else(|| only(&|lane| !lane.heard()))?;
+        tracing::debug!(channel, track = %self.lanes[lane].track, "packets come on a channel nobody agreed on");
+        self.routes.push((channel, lane));
+        if let Some(next) = channel.checked_add(1)
+            && !self.routes.iter().any(|(known, _)| *known == next)
+        {
+            self.routes.push((next, lane));
+        }
+        self.framing.expect_channels([channel]);
+        Some(lane)
+    }
+
+    /// Sends what receivers send: a report of each track, and over UDP a packet that keeps the way open.
+    pub(super) fn report(&mut self, now: Instant) {
+        self.reports_due = Some(now + REPORT_EVERY);
+        let clock = self.clock(now);
+        for lane in &mut self.lanes {
+            let report = lane.report(clock);
+            match &lane.path {
+                // Over TCP only of what came: an empty report says nothing that the connection does not.
+                Path::Tcp(channels) if lane.heard() => self.exchange.packet(channels.rtcp, &report),
+                Path::Tcp(_) => {}
+                Path::Udp(remote) => {
+                    if let Some(to) = remote.of(Port::Rtcp) {
+                        self.datagrams.push_back((lane.track, Port::Rtcp, to, report));
+                    }
+                }
+            }
+        }
+        if self.reports_sent.is_multiple_of(PUNCH_EVERY) {
+            self.punch();
+        }
+        self.reports_sent = self.reports_sent.wrapping_add(1);
+    }
+
+    /// Sends a packet from each port to where packets will come from.
+    pub(super) fn punch(&mut self) {
+        for lane in &self.lanes {
+            let Path::Udp(remote) = &lane.path else { continue };
+            for port in [Port::Rtp, Port::Rtcp] {
+                if let Some(to) = remote.of(port) {
+                    self.datagrams.push_back((lane.track, port, to, lane.punch()));
+                }
+            }
+        }
+        self.datagrams.truncate(DATAGRAMS_MAX);
+    }
+}
+
+/// Media that may wait for the answer to PLAY.
+const EARLY_MAX: usize = 64 << 10;
+
+/// What an event costs besides its bytes.
+const EVENT: usize = 64;
+
+/// After PLAY.
+pub(super) const REPORT_FIRST: Duration = Duration::from_secs(1);
+
+/// Some cameras end a session without reports for longer (gortsplib).
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// Every so many reports; a firewall forgets a way after 30 s or more.
+const PUNCH_EVERY: u32 = 3;
+
+/// Waiting to be sent; the socket takes them at once, or they are not worth keeping.
+const DATAGRAMS_MAX: usize = 128;

@@ -1,0 +1,204 @@
+//! From the description to the first packet: DESCRIBE, SETUP, PLAY, each tried in every form cameras may want it in.
+
+use std::time::Instant;
+
+use super::{Dialogue, Stage, Stop};
+use crate::rtsp::transport::{self, Channels, TransportSpec};
+use crate::rtsp::{Response, Status};
+use crate::sdp::{self, Description};
+use crate::source::direct::control::Uris;
+use crate::source::direct::exchange::Ask;
+use crate::source::direct::lane::{Lane, Offer, Path, Remote};
+use crate::source::error::Error;
+use crate::vocabulary::{FailureClass, TrackId};
+
+impl Dialogue {
+    pub(super) fn described(&mut self, response: &Response, accept: bool, now: Instant) -> Result<(), Stop> {
+        if !response.status.is_success() {
+            // An Amcrest answers 551 to what others understand (C22): once more, after OPTIONS and without `Accept`.
+            if accept && matches!(response.status.0, 400 | 405 | 406 | 415 | 451 | 456 | 501 | 551) {
+                self.send(Ask::Options, 0, now);
+                return Ok(());
+            }
+            return Err(self.refused(response.status).into());
+        }
+        let sdp = sdp::parse(&response.body)
+            .map_err(|error| Error::new(FailureClass::Protocol, format!("the camera's SDP: {error}")))?;
+        self.uris = Uris::new(&self.uri, &response.headers, sdp.control.as_deref());
+        let mut description = Description::from_sdp(&sdp);
+        let control = |id: TrackId| sdp.media.get(id.index()).and_then(|media| media.control());
+        self.controls = description.tracks.iter().map(|track| control(track.id).map(str::to_owned)).collect();
+        for (track, id) in description.tracks.iter_mut().zip(0..) {
+            track.id = TrackId(id);
+        }
+        if description.tracks.is_empty() {
+            let words = "the camera's SDP has no track that can be relayed";
+            return Err(Error::new(FailureClass::Protocol, words).into());
+        }
+        self.description = description;
+        self.stage = Stage::Described;
+        Ok(())
+    }
+
+    /// Sets up the track with this number and those after it, or starts them all.
+    pub(super) fn set_up(&mut self, track: usize, now: Instant) -> Result<(), Stop> {
+        if track < self.description.tracks.len() {
+            self.send(Ask::Setup { lane: track, uri: 0, spelt_out: false }, 0, now);
+            return Ok(());
+        }
+        if let (true, Some(error)) = (self.lanes.is_empty(), self.refused.take()) {
+            return Err(error.into());
+        }
+        self.framing.expect_channels(self.routes.iter().map(|(channel, _)| *channel));
+        self.stage = Stage::Starting;
+        self.send(Ask::Play { uri: 0, range: true }, 0, now);
+        // The way for the packets is open before they come.
+        self.punch();
+        Ok(())
+    }
+
+    pub(super) fn was_set_up(
+        &mut self,
+        track: usize,
+        uri: usize,
+        spelt_out: bool,
+        response: &Response,
+        now: Instant,
+    ) -> Result<(), Stop> {
+        let status = response.status;
+        if !status.is_success() {
+            let spellings = self.track_uris(track).len();
+            let other_uri = matches!(status.0, 400 | 404 | 405 | 451 | 454 | 455 | 459 | 460 | 500);
+            if other_uri && uri + 1 < spellings {
+                self.send(Ask::Setup { lane: track, uri: uri + 1, spelt_out }, 0, now);
+                return Ok(());
+            }
+            // Some want `RTP/AVP`, some `RTP/AVP/UDP` (C44).
+            if status == Status::UNSUPPORTED_TRANSPORT
+                && !spelt_out
+                && matches!(self.offers[track], Offer::Udp(_))
+            {
+                self.send(Ask::Setup { lane: track, uri, spelt_out: true }, 0, now);
+                return Ok(());
+            }
+            let error = self.refused(status);
+            if !matches!(error.class, FailureClass::Status | FailureClass::NotFound) {
+                return Err(error.into());
+            }
+            let described = &self.description.tracks[track];
+            tracing::warn!(track = %described.id, kind = described.kind, %error, "the camera refuses a track");
+            self.refused = Some(error);
+            return self.set_up(track + 1, now);
+        }
+        self.adopt_session(&response.headers);
+        let spec =
+            response.headers.get("Transport").and_then(|value| transport::parse(value).into_iter().next());
+        let Some(peer) = self.peer else { return Ok(()) };
+        let path = match self.offers[track] {
+            Offer::Tcp(asked) => Path::Tcp(self.channels(asked, spec.as_ref())),
+            Offer::Udp(_) => {
+                if spec.as_ref().is_some_and(|spec| spec.interleaved.is_some() && spec.client_port.is_none())
+                {
+                    let words = "SETUP: UDP was asked for, and the camera grants TCP only";
+                    return Err(Error::new(FailureClass::Status, words).into());
+                }
+                Path::Udp(Remote::new(peer, spec.as_ref()))
+            }
+            Offer::Multicast => Path::Udp(Remote::multicast(peer, spec.as_ref()).ok_or_else(|| {
+                Error::new(FailureClass::Status, "SETUP: the camera grants no multicast group")
+            })?),
+        };
+        let ssrc = (self.options.seed >> 16) as u32 ^ track as u32;
+        if let Path::Tcp(channels) = path {
+            for channel in [channels.rtp, channels.rtcp] {
+                self.routes.push((channel, self.lanes.len()));
+            }
+        }
+        let lane = Lane::new(&self.description.tracks[track], path, self.bounds(), ssrc);
+        self.lanes.push(lane);
+        self.set_up(track + 1, now)
+    }
+
+    pub(super) fn plays(
+        &mut self,
+        uri: usize,
+        range: bool,
+        response: &Response,
+        now: Instant,
+    ) -> Result<(), Stop> {
+        let status = response.status;
+        if !status.is_success() {
+            if range && matches!(status.0, 400 | 451 | 456 | 457 | 501) {
+                self.send(Ask::Play { uri, range: false }, 0, now);
+                return Ok(());
+            }
+            let other_uri = matches!(status.0, 400 | 404 | 405 | 454 | 455 | 459 | 460);
+            if other_uri && uri + 1 < self.play_uris().len() {
+                self.send(Ask::Play { uri: uri + 1, range }, 0, now);
+                return Ok(());
+            }
+            return Err(self.refused(status).into());
+        }
+        self.adopt_session(&response.headers);
+        // Signs of life and TEARDOWN go where the camera took PLAY.
+        self.played += uri;
+        self.begin(now);
+        Ok(())
+    }
+
+    /// Media plays.
+    pub(super) fn begin(&mut self, now: Instant) {
+        if self.stage == Stage::Starting {
+            self.stage = Stage::Playing;
+            self.keep_alive.start(now);
+            self.reports_due = Some(now + super::media::REPORT_FIRST);
+        }
+    }
+
+    /// The channels a track's packets will come on: those of the answer, where it names any that are free (C34 to C36).
+    fn channels(&self, asked: Channels, spec: Option<&TransportSpec>) -> Channels {
+        let taken = |channels: &Channels| {
+            self.lanes.iter().any(|lane| match &lane.path {
+                Path::Tcp(other) => channels.overlaps(*other),
+                Path::Udp(_) => false,
+            })
+        };
+        spec.and_then(|spec| spec.interleaved).filter(|channels| !taken(channels)).unwrap_or(asked)
+    }
+
+    pub(super) fn transport(&self, track: usize, spelt_out: bool) -> String {
+        match self.offers.get(track) {
+            Some(Offer::Udp(ports)) => {
+                let profile = if spelt_out { "RTP/AVP/UDP" } else { "RTP/AVP" };
+                format!("{profile};unicast;client_port={ports}")
+            }
+            Some(Offer::Tcp(channels)) => transport::Offer::Tcp(Some(*channels)).to_string(),
+            Some(Offer::Multicast) => "RTP/AVP;multicast".to_owned(),
+            None => String::new(),
+        }
+    }
+
+    fn track_uris(&self, track: usize) -> Vec<String> {
+        self.uris.track(self.controls.get(track).and_then(|control| control.as_deref()))
+    }
+
+    pub(super) fn track_uri(&self, track: usize, spelling: usize) -> String {
+        self.track_uris(track).into_iter().nth(spelling).unwrap_or_else(|| self.uri.clone())
+    }
+
+    /// Where to PLAY: the whole, however it is spelt; with a single track, also that.
+    fn play_uris(&self) -> Vec<String> {
+        let mut uris = self.uris.aggregate();
+        if let ([_], Some(uri)) = (&self.lanes[..], self.track_uris(0).into_iter().next())
+            && !uris.contains(&uri)
+        {
+            uris.push(uri);
+        }
+        uris
+    }
+
+    pub(super) fn play_uri(&self, spelling: usize) -> String {
+        let spelling = spelling + self.played;
+        self.play_uris().into_iter().nth(spelling).unwrap_or_else(|| self.uri.clone())
+    }
+}
