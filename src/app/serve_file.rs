@@ -66,6 +66,7 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         describe_timeout: config.rtsp.describe_timeout,
         request_timeout: REQUEST_TIMEOUT,
         max_connections: config.rtsp.max_connections,
+        max_connections_per_address: config.rtsp.max_connections_per_address,
         limits: Limits::default(),
     }
 }

@@ -84,6 +84,8 @@ pub struct Rtsp {
     pub describe_timeout: Duration,
     /// Most RTSP connections at a time.
     pub max_connections: usize,
+    /// Most RTSP connections at a time from one address.
+    pub max_connections_per_address: usize,
 }
 
 impl Rtsp {
@@ -113,6 +115,7 @@ impl Default for Rtsp {
             // VLC gives up after exactly five seconds: the answer has to be there before.
             describe_timeout: Duration::from_millis(4500),
             max_connections: 4096,
+            max_connections_per_address: 2048,
         }
     }
 }
@@ -262,6 +265,12 @@ const RTSP_KEYS: &[Key<Rtsp>] = &[
         name: "max_connections",
         read: |rtsp, value| {
             value.read(&mut rtsp.max_connections, |v| v.number("a whole number", 1..=1_000_000));
+        },
+    },
+    Key {
+        name: "max_connections_per_address",
+        read: |rtsp, value| {
+            value.read(&mut rtsp.max_connections_per_address, |v| v.number("a whole number", 1..=1_000_000));
         },
     },
 ];

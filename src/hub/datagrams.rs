@@ -4,7 +4,7 @@ use super::burst::{Burst, Packet};
 use crate::rtp::Header;
 
 impl Burst {
-    /// The same packets, none of them longer than [`MAX_DATAGRAM`]: longer ones are cut where their payload format knows
+    /// The same packets, none of them longer than `MAX_DATAGRAM`: longer ones are cut where their payload format knows
     /// fragments, and marked [`Packet::oversized`] where it does not. Made once for all viewers; usually the burst itself.
     pub fn datagrams(&self) -> &Self {
         if self.packets.iter().all(|packet| packet.len() <= MAX_DATAGRAM) {

@@ -44,6 +44,7 @@ pub(super) struct ProcessWide {
     pub(super) rtcp_fraction_lost: Histogram,
     pub(super) rtcp_round_trip_seconds: Histogram,
     pub(super) auth_failures: IntCounter,
+    pub(super) connections_refused: IntCounter,
     pub(super) task_panics: IntCounter,
 }
 
@@ -230,6 +231,13 @@ pub(super) fn register(registry: &Registry) -> (Families, ProcessWide) {
         auth_failures: {
             let counter =
                 IntCounter::new("fanlight_auth_failures_total", "Requests refused for their credentials.");
+            add(r, counter.expect("the name is valid"))
+        },
+        connections_refused: {
+            let counter = IntCounter::new(
+                "fanlight_connections_refused_total",
+                "RTSP connections refused because a limit of connections was reached.",
+            );
             add(r, counter.expect("the name is valid"))
         },
         task_panics: {

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub rtcp_round_trip_seconds: Histogram,
     /// Viewers refused for want of valid credentials.
     pub auth_failures: IntCounter,
+    /// RTSP connections refused because a limit was reached.
+    pub connections_refused: IntCounter,
     /// Panics caught at a task's edge, the client library's included.
     pub task_panics: IntCounter,
     /// Held for a look-up when a stream is added or removed, never on the way of a packet.
@@ -49,6 +51,7 @@ impl Metrics {
             rtcp_fraction_lost: process_wide.rtcp_fraction_lost,
             rtcp_round_trip_seconds: process_wide.rtcp_round_trip_seconds,
             auth_failures: process_wide.auth_failures,
+            connections_refused: process_wide.connections_refused,
             task_panics: process_wide.task_panics,
             streams: Mutex::default(),
             all_viewers: Arc::default(),

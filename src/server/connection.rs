@@ -15,6 +15,7 @@ use tokio::time::{self, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::admission::Place;
 use super::fanout::{self, Subscriber};
 use super::outbox::Outbox;
 use super::session::Next;
@@ -46,6 +47,9 @@ pub(super) struct Connection {
     incomplete: Option<Instant>,
     /// When the viewer last sent something complete.
     last_heard: Instant,
+    /// It has not sent anything complete yet.
+    silent: bool,
+    place: Place,
     /// The viewer has sent FIN.
     finished: bool,
     /// Shared with the sessions.
@@ -53,7 +57,13 @@ pub(super) struct Connection {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Shared>, stop: CancellationToken) {
+pub(super) async fn serve(
+    socket: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+) {
     // Not fatal: it costs latency only.
     let _ = socket.set_nodelay(true);
     // What the viewer's network does not take waits here, where a key frame replaces it, and not in the kernel.
@@ -74,10 +84,19 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, shared: Arc<Share
         input: BytesMut::new(),
         incomplete: None,
         last_heard: Instant::now(),
+        silent: true,
+        place,
         finished: false,
         outbox: Rc::new(Outbox::new(socket)),
     };
-    let reason = match connection.run(&stop).await {
+    let evicted = connection.place.evicted.clone();
+    let ran = tokio::select! {
+        biased;
+        // Without a farewell: it takes a place that another needs.
+        () = evicted.cancelled() => return tracing::trace!(%peer, "a silent connection made room"),
+        ran = connection.run(&stop) => ran,
+    };
+    let reason = match ran {
         Ok(reason) => reason,
         Err(error) => {
             // Players reset the connection when they leave: nothing to report.
@@ -202,6 +221,9 @@ impl Connection {
         self.input.advance(length);
         self.incomplete = None;
         self.last_heard = Instant::now();
+        if std::mem::take(&mut self.silent) {
+            self.place.keep();
+        }
     }
 
     fn write(&mut self, response: &Response) -> io::Result<()> {
@@ -246,6 +268,12 @@ impl Connection {
         // Who reads what we write lives: rtspsrc sends no keep-alive over TCP. UDP sessions have their own time-out; as
         // long as they live the connection stays, since rtspsrc reconnects when it closes.
         let engaged = !self.udp.is_empty() || self.sessions.iter().any(|here| here.session().is_playing());
+        // Who connects and says nothing is not given the time of a viewer.
+        let patience = if self.silent {
+            settings.request_timeout.min(settings.session_timeout)
+        } else {
+            settings.session_timeout
+        };
         let blocked = self.outbox.blocked_since();
         let impatient = self.sessions.iter().filter_map(|here| {
             let session = here.session();
@@ -257,7 +285,7 @@ impl Connection {
             blocked.zip(max_lag).map(|(since, max_lag)| (since + max_lag, Disconnect::TooSlow)),
             blocked.map(|since| (since + settings.write_timeout, Disconnect::WriteTimeout)),
             self.incomplete.map(|since| (since + settings.request_timeout, Disconnect::Protocol)),
-            (!engaged).then(|| (self.last_heard + settings.session_timeout, Disconnect::Timeout)),
+            (!engaged).then(|| (self.last_heard + patience, Disconnect::Timeout)),
         ];
         let now = Instant::now();
         if let Some((_, reason)) = deadlines.iter().flatten().find(|(deadline, _)| *deadline <= now) {

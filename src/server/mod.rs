@@ -7,6 +7,7 @@
 //! connection of the same address.
 
 mod access;
+mod admission;
 mod ahead;
 mod connection;
 mod fanout;
@@ -22,7 +23,6 @@ mod udp;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
@@ -37,6 +37,7 @@ use crate::access::Access;
 use crate::metrics::Metrics;
 use crate::rtsp::Limits;
 use crate::workers::Workers;
+use admission::{Admission, Place};
 use udp::UdpTable;
 
 /// What a server is allowed and when it gives up.
@@ -54,6 +55,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Connections at a time.
     pub max_connections: usize,
+    /// Connections at a time from one address.
+    pub max_connections_per_address: usize,
     /// What a request may hold.
     pub limits: Limits,
 }
@@ -68,7 +71,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     access: Arc<Access>,
     workers: Workers,
-    connections: AtomicUsize,
+    admission: Arc<Admission>,
     /// Ends every session.
     stop: CancellationToken,
 }
@@ -99,7 +102,7 @@ impl Server {
             access: Arc::new(Access::open(Arc::clone(&metrics))),
             metrics,
             workers,
-            connections: AtomicUsize::new(0),
+            admission: Arc::default(),
             stop,
         };
         Self { shared: Arc::new(shared) }
@@ -144,14 +147,15 @@ impl Server {
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => {
-                    let limit = self.shared.settings.max_connections;
-                    if self.shared.connections.load(Ordering::Relaxed) >= limit {
-                        complain(format_args!(
-                            "connections are refused: {limit} are open (rtsp.max_connections)"
-                        ));
-                        continue;
+                    let Settings { max_connections, max_connections_per_address, .. } = self.shared.settings;
+                    let from = peer.ip().to_canonical();
+                    match self.shared.admission.enter(from, max_connections, max_connections_per_address) {
+                        Ok(place) => self.place(socket, peer, place),
+                        Err(full) => {
+                            self.shared.metrics.connections_refused.inc();
+                            complain(format_args!("connections are refused: {full}"));
+                        }
                     }
-                    self.place(socket, peer);
                 }
                 Err(error) => {
                     // Out of descriptors, mostly: viewers in play are not harmed, and some will leave.
@@ -163,28 +167,16 @@ impl Server {
     }
 
     /// Moves a connection to a worker.
-    fn place(&self, socket: TcpStream, peer: SocketAddr) {
+    fn place(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
         let stop = self.shared.stop.child_token();
         let shared = Arc::clone(&self.shared);
-        shared.connections.fetch_add(1, Ordering::Relaxed);
-        let open = Open(Arc::clone(&shared));
         let Ok(socket) = socket.into_std() else { return };
         self.shared.workers.spawn("connection", move || async move {
-            let _open = open;
             match TcpStream::from_std(socket) {
-                Ok(socket) => connection::serve(socket, peer, shared, stop).await,
+                Ok(socket) => connection::serve(socket, peer, place, shared, stop).await,
                 Err(error) => tracing::debug!(%peer, %error, "a connection could not be taken over"),
             }
         });
-    }
-}
-
-/// Counts a connection for as long as it lives.
-struct Open(Arc<Shared>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

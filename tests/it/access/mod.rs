@@ -1,5 +1,6 @@
 //! Who may watch: log-ins as players do them, rules, links, and those who guess.
 
+mod crowd;
 mod login;
 mod rules;
 

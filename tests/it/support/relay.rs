@@ -76,6 +76,7 @@ impl Relay {
                 describe_timeout: Duration::from_secs(5),
                 request_timeout: Duration::from_secs(10),
                 max_connections: 4096,
+                max_connections_per_address: 4096,
                 limits: Limits::default(),
             },
             udp: true,
