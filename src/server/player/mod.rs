@@ -48,6 +48,8 @@ pub(super) struct Player {
     pictures_only: bool,
     /// Since when it has been sent what is there.
     follows_since: Option<Instant>,
+    /// How far behind the live edge it plays because it was given what was there at its own pace.
+    behind: Duration,
     /// Pictures go on with a key frame in this burst or a later one.
     pictures_from: u64,
 }
@@ -161,15 +163,17 @@ impl Player {
 
     /// The viewer is about to get `bursts`, which the stream has kept since its newest key frame, and then what comes. With
     /// [`FastStart::LiveEdge`] their pictures get timestamps within one frame interval, and their sound is left out.
-    /// It has `max_lag` from `now` on to take them.
+    /// It has `max_lag` from `now` on to take them; with [`FastStart::Cached`] it plays them first, and stays behind by that.
     pub(super) fn open(&mut self, bursts: &VecDeque<Arc<Burst>>, start: FastStart, now: Instant) {
-        let Some(last) = bursts.back() else { return };
+        let (Some(first), Some(last)) = (bursts.front(), bursts.back()) else { return };
         self.ahead_until = last.id();
         self.pictures_only = start == FastStart::LiveEdge;
         self.follows_since = Some(now);
         if !self.pictures_only {
+            self.behind = now.saturating_duration_since(first.received());
             return;
         }
+        self.behind = Duration::ZERO;
         for (index, track) in self.tracks.iter_mut().enumerate() {
             let Some(track) = track.as_mut().filter(|track| track.playing && track.waits_for_key) else {
                 continue;

@@ -146,10 +146,11 @@ impl Player {
         }
     }
 
-    /// How long a burst has been there for this viewer to take: what was there before the viewer came did not wait for it.
+    /// How long a burst has been due for this viewer: what was there before the viewer came did not wait for it, and a player
+    /// that began behind the live edge reads at the pace at which it plays.
     pub(super) fn age(&mut self, burst: &Burst, now: Instant) -> Duration {
         let since = *self.follows_since.get_or_insert(now);
-        now.saturating_duration_since(burst.received().max(since))
+        now.saturating_duration_since((burst.received() + self.behind).max(since))
     }
 
     fn waits_for_video(&self) -> bool {

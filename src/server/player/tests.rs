@@ -296,6 +296,27 @@ fn pictures_with_their_own_time_bring_their_sound() {
 }
 
 #[test]
+fn who_plays_the_cache_at_its_own_pace_may_stay_as_far_behind_as_it_began() {
+    let (mut camera, mut viewer) = (Camera::new(), Watcher::new(Layout::Framed));
+    let cached: VecDeque<_> =
+        (0..100).map(|n| camera.frame(n * 40, if n == 0 { KEY } else { INTER })).collect();
+    viewer.player.open(&cached, FastStart::Cached, camera.at(4000));
+    for (n, burst) in (0..).zip(&cached) {
+        assert_eq!(viewer.take(burst, camera.at(4000 + n * 40)), (2, 1));
+    }
+    assert_eq!(
+        viewer.take(&camera.frame(4000, INTER), camera.at(8000)),
+        (2, 1),
+        "four seconds late, as at first"
+    );
+    assert_eq!(
+        viewer.take(&camera.frame(4040, INTER), camera.at(10_041)),
+        (0, 0),
+        "two more: it cannot keep up"
+    );
+}
+
+#[test]
 fn packets_too_long_for_a_datagram_become_several_with_numbers_of_their_own() {
     let (mut camera, mut viewer) = (Camera::new(), Watcher::new(Layout::Bare));
     let long = Shape { size: 4000, ..KEY };

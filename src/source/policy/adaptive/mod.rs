@@ -102,7 +102,7 @@ pub struct History {
     learned: Learned,
     /// Since when the session of now delivers.
     live_since: Option<Instant>,
-    /// When the last healthy session ended.
+    /// When the last session ended that was healthy, or short without others like it.
     healthy_until: Option<Instant>,
     outage: Option<Outage>,
     /// Failures since the last healthy session.
@@ -291,6 +291,10 @@ impl History {
         self.in_a_row = self.in_a_row.saturating_add(1);
         if healthy_for.is_some() && !healthy && class != FailureClass::NoUdp {
             self.was_short(now);
+            // It was there a moment ago, however short that was; one that never lasts is given a rest instead.
+            if self.flaps == 0 {
+                self.healthy_until = Some(now);
+            }
         }
         self.note_outage(failed, healthy);
         failed

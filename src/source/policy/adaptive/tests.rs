@@ -75,6 +75,15 @@ fn a_camera_that_reboots_is_found_within_a_quarter_of_a_second() {
 }
 
 #[test]
+fn a_camera_that_delivered_for_a_second_only_is_probed_as_well_when_it_goes_away() {
+    let (mut history, now) = (History::new(Limits::default()), Instant::now());
+    history.live(now);
+    let first = history.decide(FailureClass::EndOfStream, now + s(1), 1.0);
+    let times = attempts(&mut history, FailureClass::Refused, now + s(1) + first.delay, s(30), 1.0);
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= ms(250)), "{times:?}");
+}
+
+#[test]
 fn a_camera_that_takes_longer_to_boot_is_known_to() {
     let (mut history, mut now) = healthy();
     for _ in 0..2 {
