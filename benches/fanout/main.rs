@@ -30,7 +30,7 @@ use clap::Parser;
 
 use load::camera::{Camera, Habit};
 use load::process::Process;
-use load::viewers::{self, Figures, Load};
+use load::viewers::{self, Figures, Load, Way};
 
 /// What a viewer of the relay costs, against the floor.
 #[derive(Debug, Parser)]
@@ -41,7 +41,7 @@ struct Args {
     /// Streams that the viewers are spread over, each from the same camera; more than one without the floor program
     #[arg(long, default_value_t = 1)]
     streams: usize,
-    /// tcp, udp
+    /// tcp, udp, http (through a tunnel)
     #[arg(long, value_delimiter = ',', default_value = "tcp")]
     transport: Vec<String>,
     /// How long each round measures
@@ -245,7 +245,12 @@ fn round(args: &Args, kind: Kind, transport: &str, viewers: usize) -> Round {
     let load = Load {
         address,
         streams: &streams,
-        udp: transport == "udp",
+        way: match transport {
+            "udp" => Way::Udp,
+            // The floor speaks no HTTP.
+            "http" if kind != Kind::Floor => Way::Http,
+            _ => Way::Tcp,
+        },
         viewers,
         time: Duration::from_secs(args.seconds),
         // The floor knows no key frames.

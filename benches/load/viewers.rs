@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::{JoinSet, LocalSet};
@@ -61,13 +63,22 @@ struct Tally {
 /// served first sees less latency than who is served last, and both count.
 const SAMPLED: usize = 10;
 
+/// How a viewer gets its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Tcp,
+    Udp,
+    /// Over TCP, through an HTTP tunnel.
+    Http,
+}
+
 /// What is measured.
 #[derive(Clone, Copy)]
 pub(crate) struct Load<'l> {
     pub(crate) address: SocketAddr,
     /// The streams; viewers are spread over them in turn.
     pub(crate) streams: &'l [String],
-    pub(crate) udp: bool,
+    pub(crate) way: Way,
     pub(crate) viewers: usize,
     pub(crate) time: Duration,
     /// Viewers that come later, to measure how long they wait for a key frame, each at most this long.
@@ -79,11 +90,11 @@ pub(crate) struct Load<'l> {
 pub(crate) fn run(load: Load<'_>, process: &Process) -> Figures {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tally = Rc::new(RefCell::new(Tally::default()));
-    let Load { address, udp, viewers: count, .. } = load;
+    let Load { address, way, viewers: count, .. } = load;
     LocalSet::new().block_on(&runtime, async {
         let stream = |index: usize| load.streams[index % load.streams.len()].clone();
         // One viewer makes sure that the process is up, and that what it needs once is there.
-        let pioneer = connect(address, &stream(0), false).await;
+        let pioneer = connect(address, &stream(0), Way::Tcp).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         drop(pioneer);
         let before = process.rss_kib();
@@ -95,7 +106,7 @@ pub(crate) fn run(load: Load<'_>, process: &Process) -> Figures {
             let (tally, stream) = (Rc::clone(&tally), stream(index));
             let sampled = drawn.contains(&index);
             tasks.spawn_local(async move {
-                let Viewer { control, media, .. } = connect(address, &stream, udp).await;
+                let Viewer { control, media, post: _post, .. } = connect(address, &stream, way).await;
                 tally.borrow_mut().playing += 1;
                 match media {
                     None => watch_tcp(control, &tally, sampled).await,
@@ -127,7 +138,7 @@ pub(crate) fn run(load: Load<'_>, process: &Process) -> Figures {
             let stream = stream(index);
             late.spawn_local(async move {
                 tokio::time::sleep(Duration::from_millis(37) * index as u32).await;
-                let viewer = connect(address, &stream, udp).await;
+                let viewer = connect(address, &stream, way).await;
                 // Who never sees one waited for as long as it had patience.
                 let asked = viewer.asked;
                 let _ = tokio::time::timeout(load.patience, key_frame(viewer)).await;
@@ -152,6 +163,8 @@ pub(crate) fn run(load: Load<'_>, process: &Process) -> Figures {
 /// A viewer in play.
 pub(crate) struct Viewer {
     pub(crate) control: TcpStream,
+    /// What it speaks through, if in a tunnel.
+    pub(crate) post: Option<TcpStream>,
     /// Where its packets come, if over UDP.
     pub(crate) media: Option<UdpSocket>,
     /// When it said PLAY.
@@ -161,7 +174,7 @@ pub(crate) struct Viewer {
 }
 
 /// Connects a viewer and lets it play.
-pub(crate) async fn connect(address: SocketAddr, stream: &str, udp: bool) -> Viewer {
+pub(crate) async fn connect(address: SocketAddr, stream: &str, way: Way) -> Viewer {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut socket = loop {
         match TcpStream::connect(address).await {
@@ -171,7 +184,7 @@ pub(crate) async fn connect(address: SocketAddr, stream: &str, udp: bool) -> Vie
         }
     };
     let mut media = None;
-    while udp && media.is_none() {
+    while way == Way::Udp && media.is_none() {
         let bound = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         media = bound.local_addr().unwrap().port().is_multiple_of(2).then_some(bound);
     }
@@ -182,6 +195,7 @@ pub(crate) async fn connect(address: SocketAddr, stream: &str, udp: bool) -> Vie
         }
         None => "RTP/AVP/TCP;unicast;interleaved=0-1".to_owned(),
     };
+    let mut post = if way == Way::Http { Some(tunnel(&mut socket, address).await) } else { None };
     let mut session = String::new();
     let mut asked = Instant::now();
     // What follows `control:` in the description; other relays have other names.
@@ -195,7 +209,10 @@ pub(crate) async fn connect(address: SocketAddr, stream: &str, udp: bool) -> Vie
         asked = Instant::now();
         let request =
             format!("{method} rtsp://{address}/{path} RTSP/1.0\r\nCSeq: 1\r\n{session}{headers}\r\n");
-        socket.write_all(request.as_bytes()).await.unwrap();
+        match &mut post {
+            Some(post) => post.write_all(BASE64.encode(request).as_bytes()).await.unwrap(),
+            None => socket.write_all(request.as_bytes()).await.unwrap(),
+        }
         // Byte by byte: what follows the answer to PLAY is media.
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -223,7 +240,21 @@ pub(crate) async fn connect(address: SocketAddr, stream: &str, udp: bool) -> Vie
         UdpSocket::from_std(media).unwrap()
     });
     let session = session.trim_start_matches("Session: ").trim().to_owned();
-    Viewer { control: socket, media, asked, session }
+    Viewer { control: socket, post, media, asked, session }
+}
+
+/// Makes `get` the answering half of a tunnel; the other half.
+async fn tunnel(get: &mut TcpStream, address: SocketAddr) -> TcpStream {
+    let cookie = get.local_addr().unwrap().port();
+    let half = |method| format!("{method} / HTTP/1.0\r\nx-sessioncookie: {cookie}\r\n\r\n");
+    get.write_all(half("GET").as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(get.read_u8().await.unwrap());
+    }
+    let mut post = TcpStream::connect(address).await.unwrap();
+    post.write_all(half("POST").as_bytes()).await.unwrap();
+    post
 }
 
 async fn watch_tcp(socket: TcpStream, tally: &RefCell<Tally>, sampled: bool) {

@@ -13,6 +13,7 @@
 //! | [`range`] | `Range` |
 //! | [`rtp_info`] | `RTP-Info` |
 //! | [`authorization`], [`digest`] | `Authorization` |
+//! | [`tunnel`] | what the POST of an HTTP tunnel carries |
 //!
 //! Nothing here keeps state between calls, and nothing here can be made to panic or to hold more than
 //! [`Limits`] by what a peer sends.
@@ -29,6 +30,7 @@ pub mod rtp_info;
 pub mod session_id;
 mod status;
 pub mod transport;
+pub mod tunnel;
 mod uri;
 
 #[cfg(test)]
@@ -39,6 +41,8 @@ mod oracle;
 pub use headers::Headers;
 pub use message::{CseqError, Request, Response};
 pub use method::Method;
-pub use parse::{Item, Limits, Reason, Rejection, leading_blanks, parse, parse_http_head};
+pub use parse::{
+    HttpRequest, Item, Limits, Reason, Rejection, leading_blanks, parse, parse_http_head, parse_http_request,
+};
 pub use status::Status;
 pub use uri::{Scheme, TrackControl, Uri, UriError, without_userinfo};

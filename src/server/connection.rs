@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{self, Sleep};
@@ -19,11 +19,12 @@ use super::admission::Place;
 use super::fanout::{self, Subscriber};
 use super::outbox::Outbox;
 use super::session::Next;
+use super::tunnel::GetHalf;
 use super::udp::UdpHandle;
 use crate::access::{Schemes, Visitor};
 use crate::config::SlowViewer;
 use crate::hub::Stream;
-use crate::rtsp::{self, Item, Response};
+use crate::rtsp::{self, Item, Reason, Response};
 use crate::vocabulary::Disconnect;
 
 /// The task of one connection, from accept to close.
@@ -42,16 +43,18 @@ pub(super) struct Connection {
     pub(super) visitor: Visitor,
     /// To be closed once everything is written.
     pub(super) closing: Option<Disconnect>,
-    input: BytesMut,
+    pub(super) input: BytesMut,
     /// Since when an incomplete request has been waiting for its rest.
-    incomplete: Option<Instant>,
+    pub(super) incomplete: Option<Instant>,
     /// When the viewer last sent something complete.
-    last_heard: Instant,
+    pub(super) last_heard: Instant,
     /// It has not sent anything complete yet.
-    silent: bool,
-    place: Place,
+    pub(super) silent: bool,
+    pub(super) place: Place,
     /// The viewer has sent FIN.
-    finished: bool,
+    pub(super) finished: bool,
+    /// The connection is the GET of a tunnel: requests come from its POST.
+    pub(super) tunnel: Option<GetHalf>,
     /// Shared with the sessions.
     pub(super) outbox: Rc<Outbox>,
 }
@@ -87,6 +90,7 @@ pub(super) async fn serve(
         silent: true,
         place,
         finished: false,
+        tunnel: None,
         outbox: Rc::new(Outbox::new(socket)),
     };
     let evicted = connection.place.evicted.clone();
@@ -113,6 +117,7 @@ pub(super) async fn serve(
 enum Woken {
     Stop,
     Readable,
+    Tunnelled(Option<Bytes>),
     Writable,
     Media(usize, Next),
     Timer,
@@ -140,6 +145,7 @@ impl Connection {
                 biased;
                 (index, next) = next_media(&self.sessions), if clear => Woken::Media(index, next),
                 readable = socket.readable(), if reading => readable.map(|()| Woken::Readable)?,
+                piece = tunnelled(&mut self.tunnel), if reading => Woken::Tunnelled(piece),
                 writable = socket.writable(), if !clear => writable.map(|()| Woken::Writable)?,
                 () = &mut stopped => Woken::Stop,
                 () = &mut timer => Woken::Timer,
@@ -147,6 +153,7 @@ impl Connection {
             match woken {
                 Woken::Stop => return Ok(Disconnect::Shutdown),
                 Woken::Readable => self.read(socket)?,
+                Woken::Tunnelled(piece) => self.input.extend_from_slice(&piece.unwrap_or_default()),
                 Woken::Writable => self.outbox.flush()?,
                 Woken::Media(index, next) => {
                     let ended = match next {
@@ -191,6 +198,10 @@ impl Connection {
                     }
                     consumed
                 }
+                Err(rejection) if rejection.reason == Reason::Http => match self.http().await? {
+                    true => continue,
+                    false => break,
+                },
                 Err(rejection) => {
                     tracing::debug!(peer = %self.peer, reason = %rejection.reason, "a request was refused");
                     if let Some(answer) = rejection.answer() {
@@ -239,6 +250,12 @@ impl Connection {
             Ok(0) => {
                 self.finished = true;
                 self.closing = Some(Disconnect::Closed);
+            }
+            // Who has a tunnel speaks through its POST.
+            Ok(length) if self.tunnel.is_some() => {
+                if !chunk[..length].iter().all(u8::is_ascii_whitespace) {
+                    self.closing = Some(Disconnect::Protocol);
+                }
             }
             Ok(length) => self.input.extend_from_slice(&chunk[..length]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -343,6 +360,14 @@ async fn hang_up(socket: &TcpStream) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// What comes next through a tunnel; forever where there is none.
+async fn tunnelled(tunnel: &mut Option<GetHalf>) -> Option<Bytes> {
+    match tunnel {
+        Some(tunnel) => tunnel.next().await,
+        None => std::future::pending().await,
     }
 }
 

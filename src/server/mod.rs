@@ -18,6 +18,7 @@ mod player;
 mod requests;
 mod scratch;
 mod session;
+mod tunnel;
 mod udp;
 
 use std::io;
@@ -38,6 +39,7 @@ use crate::metrics::Metrics;
 use crate::rtsp::Limits;
 use crate::workers::Workers;
 use admission::{Admission, Place};
+use tunnel::Tunnels;
 use udp::UdpTable;
 
 /// What a server is allowed and when it gives up.
@@ -72,6 +74,7 @@ struct Shared {
     access: Arc<Access>,
     workers: Workers,
     admission: Arc<Admission>,
+    tunnels: Arc<Tunnels>,
     /// Ends every session.
     stop: CancellationToken,
 }
@@ -103,6 +106,7 @@ impl Server {
             metrics,
             workers,
             admission: Arc::default(),
+            tunnels: Arc::default(),
             stop,
         };
         Self { shared: Arc::new(shared) }

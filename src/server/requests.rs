@@ -217,7 +217,8 @@ impl Connection {
         let mut offers = offers.iter().filter_map(transport::TransportSpec::offer);
         offers.find(|offer| match (offer.transport(), found) {
             (Transport::Tcp, None | Some(Found::Here(_))) | (Transport::Udp, Some(Found::Udp(_))) => true,
-            (Transport::Udp, None) => self.shared.udp.is_some(),
+            // Who comes through a tunnel cannot be reached otherwise.
+            (Transport::Udp, None) => self.shared.udp.is_some() && self.tunnel.is_none(),
             (Transport::Tcp, Some(Found::Udp(_))) | (Transport::Udp, Some(Found::Here(_))) => false,
         })
     }

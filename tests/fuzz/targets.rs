@@ -13,7 +13,8 @@ use fanlight::rtp::{Header, Rewriter, Start, Timeline, rtcp};
 use fanlight::rtsp::authorization::Authorization;
 use fanlight::rtsp::range::Range;
 use fanlight::rtsp::{
-    Item, Limits, Uri, leading_blanks, parse, rtp_info, session_id, transport, without_userinfo,
+    Item, Limits, Uri, leading_blanks, parse, parse_http_request, rtp_info, session_id, transport,
+    tunnel as http_tunnel, without_userinfo,
 };
 use fanlight::sdp::{self, Description};
 use fanlight::vocabulary::TrackId;
@@ -25,6 +26,7 @@ pub type Target = fn(&[u8]);
 pub const ALL: &[(&str, Target)] = &[
     ("rtsp_message", rtsp_message),
     ("headers", headers),
+    ("tunnel", tunnel),
     ("sdp", sdp),
     ("rtp", rtp),
     ("rtcp", rtcp),
@@ -214,4 +216,19 @@ fn chunks(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
         data = rest;
         Some(chunk)
     })
+}
+
+/// What opens the POST of a tunnel, and what it carries: however it is cut, it means the same.
+pub fn tunnel(data: &[u8]) {
+    let Ok(Some((request, length))) = parse_http_request(data, &Limits::default()) else { return };
+    assert!(length <= data.len());
+    let _ = format!("{request:?}");
+    let body = &data[length..];
+    let decoded = |size: usize| {
+        let (mut decoder, mut out) = (http_tunnel::Decoder::default(), Vec::new());
+        let whole = body.chunks(size).try_for_each(|piece| decoder.push(piece, &mut out));
+        assert!(out.len() <= body.len());
+        (whole, out)
+    };
+    assert_eq!(decoded(1), decoded(body.len().max(1)));
 }

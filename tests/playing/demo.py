@@ -125,6 +125,8 @@ CHECKS = {
     "ffmpeg over udp": lambda relay: ffmpeg(relay.url, "udp"),
     "gstreamer over tcp": lambda relay: gstreamer(relay.url, "tcp"),
     "gstreamer over udp": lambda relay: gstreamer(relay.url, "udp"),
+    "ffmpeg through an http tunnel": lambda relay: ffmpeg(relay.url, "http"),
+    "gstreamer through an http tunnel": lambda relay: gstreamer(relay.url.replace("rtsp:", "rtsph:"), "tcp+http"),
     "mpv": lambda relay: mpv(relay.url),
     "ten players at once": lambda relay: all_at_once(
         [(ffmpeg, relay.url, transport, 3 * FRAMES) for transport in ("tcp", "udp") for _ in range(5)]

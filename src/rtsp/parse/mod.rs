@@ -13,6 +13,7 @@
 //! (measured with optimisation), on average 9 to 15 µs a piece. While a body is unfinished only the head
 //! before it is read again; a `$` frame costs its four bytes.
 
+mod http;
 mod scan;
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use super::headers::{CONTENT_LENGTH, CSEQ};
 use super::message::is_cseq;
 use super::{Headers, Method, Request, Response, Status};
+pub use http::{HttpRequest, parse_http_request};
 use scan::{Head, scan};
 
 /// What a peer may make us hold.

@@ -15,6 +15,7 @@ mod scripts;
 mod seeds;
 mod setup;
 mod setup_order;
+mod tunnel;
 
 use std::fs;
 use std::path::Path;

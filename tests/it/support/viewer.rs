@@ -5,6 +5,7 @@
 
 mod answer;
 mod requests;
+pub mod tunnel;
 mod udp;
 pub mod watch;
 
@@ -68,6 +69,8 @@ pub struct Viewer {
     /// Packets that came while something else was awaited.
     inbox: VecDeque<Interleaved>,
     udp: Vec<UdpTrack>,
+    /// Through a tunnel: what it writes goes here, in base64.
+    post: Option<TcpStream>,
 }
 
 impl Viewer {
@@ -126,13 +129,17 @@ impl Viewer {
             headers: Vec::new(),
             inbox: VecDeque::new(),
             udp: Vec::new(),
+            post: None,
         }
     }
 
     // Writing
 
     pub async fn send_raw(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).await.unwrap();
+        match &mut self.post {
+            Some(post) => post.write_all(Self::encoded(bytes.as_ref()).as_bytes()).await.unwrap(),
+            None => self.stream.write_all(bytes.as_ref()).await.unwrap(),
+        }
     }
 
     /// Writes a request with CSeq, Session and [`Viewer::headers`] added, and does not wait for the answer.
