@@ -103,9 +103,9 @@ pub(super) struct ServeFileArgs {
     #[arg(long)]
     pub(super) name: Option<String>,
 
-    /// Frames a second
-    #[arg(long, value_name = "N", default_value_t = 24.0, value_parser = frame_rate)]
-    pub(super) fps: f64,
+    /// Frames a second [default: 24; with --classic 20]
+    #[arg(long, value_name = "N", value_parser = frame_rate)]
+    pub(super) fps: Option<f64>,
 
     /// Largest RTP packet in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 1400, value_parser = clap::value_parser!(u16).range(300..))]
@@ -114,6 +114,10 @@ pub(super) struct ServeFileArgs {
     /// Begin again at the end, for ever
     #[arg(long = "loop")]
     pub(super) repeat: bool,
+
+    /// Serve the client of the classic university exercise too: RTP/UDP, a whole picture in each packet
+    #[arg(long)]
+    pub(super) classic: bool,
 
     #[command(flatten)]
     pub(super) log: LogArgs,

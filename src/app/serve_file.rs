@@ -26,21 +26,28 @@ pub(super) async fn run(args: ServeFileArgs) -> anyhow::Result<Stopped> {
     let name: StreamName = name.parse().with_context(|| format!("`{name}` cannot be a name (--name)"))?;
     let metrics = Arc::new(Metrics::new());
     let workers = Workers::start(1, &metrics).context("cannot start a thread")?;
-    let clip_settings =
-        ClipSettings { fps: args.fps, packet_size: args.packet_size.into(), repeat: args.repeat };
+    let fps = args.fps.unwrap_or(if args.classic { CLASSIC_FPS } else { FPS });
+    let clip_settings = ClipSettings { fps, packet_size: args.packet_size.into(), repeat: args.repeat };
     let frames = clip.frames().len();
     let mount = ClipMount::new(name.as_str(), Arc::new(clip), clip_settings, &metrics);
-    let mounts = Mounts {
-        hub: Arc::new(Hub::new(metrics)),
-        clips: BTreeMap::from([(name.to_string(), Arc::new(mount))]),
-    };
+    let mut clips = BTreeMap::from([(name.to_string(), Arc::new(mount))]);
+    if let (true, Some(file), Some(mount)) =
+        (args.classic, args.file.file_name(), clips.get(name.as_str()).cloned())
+    {
+        // The exercise asks for the file by its whole name.
+        clips.insert(file.to_string_lossy().into_owned(), mount);
+    }
+    let mounts = Mounts { hub: Arc::new(Hub::new(metrics)), clips };
     let listener = listen(args.listen, "--listen").await?;
     let address = listener.local_addr()?;
     let ports = UdpPorts::bind(address.ip(), (0, 0)).context("no UDP ports")?;
     let stop = CancellationToken::new();
-    let server = Server::new(mounts, Some(ports), settings(), workers.clone(), stop.clone());
+    let mut server = Server::new(mounts, Some(ports), settings(), workers.clone(), stop.clone());
+    if args.classic {
+        server = server.with_classic();
+    }
     say(format_args!("rtsp://{}/{name}", reachable(address)));
-    tracing::info!(file = %args.file.display(), frames, fps = args.fps, "serving");
+    tracing::info!(file = %args.file.display(), frames, fps, "serving");
     tokio::select! {
         ended = server.run(listener) => ended.context("the server ended")?,
         told = told_to_stop() => told?,
@@ -70,6 +77,12 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         limits: Limits::default(),
     }
 }
+
+/// Frames a second of a film.
+const FPS: f64 = 24.0;
+
+/// What the exercise's clients are made for.
+const CLASSIC_FPS: f64 = 20.0;
 
 /// A request that drips in is given up after this long.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

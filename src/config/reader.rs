@@ -211,7 +211,7 @@ impl<'a> Value<'a> {
     }
 
     /// Any single value as text, to be parsed: what comes from the environment is text, whatever it stands for.
-    fn scalar(&self, what: &str) -> Option<String> {
+    pub(super) fn scalar(&self, what: &str) -> Option<String> {
         match self.node {
             Node::Bool(value) => Some(value.to_string()),
             Node::Number(value) => Some(value.clone()),

@@ -11,7 +11,8 @@ use super::problems::Problems;
 use super::reach::{ClientChoice, Reach};
 use super::reader::{Key, Reader, Value};
 use super::viewing::{VIEWING_KEYS, Viewing};
-use crate::vocabulary::Secret;
+use crate::sdp::{Pick, Selection};
+use crate::vocabulary::{Secret, TrackId};
 
 /// A stream as configured. Two equal values need no reconnect: that is how a reload leaves a stream alone.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +57,8 @@ pub struct Stream {
     pub retry_min: Duration,
     /// Longest pause between two attempts.
     pub retry_max: Duration,
+    /// The tracks that are relayed; the others are not set up at the camera.
+    pub tracks: Selection,
     /// How it is given to its viewers.
     pub viewing: Viewing,
 }
@@ -113,6 +116,7 @@ impl Stream {
             retry: Retry::Auto,
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(5),
+            tracks: Selection::default(),
             viewing: Viewing::default(),
         }
     }
@@ -241,6 +245,7 @@ pub(super) const CAMERA_KEYS: &[Key<Draft>] = &[
         name: "transport",
         read: |d, v| v.read(&mut d.settings.transport, |v| v.word(&UpstreamTransport::WORDS)),
     },
+    Key { name: "tracks", read: |d, v| v.read(&mut d.settings.tracks, tracks) },
     Key {
         name: "connect_timeout",
         read: |d, v| v.read(&mut d.settings.connect_timeout, |v| v.duration(TIMEOUT)),
@@ -385,6 +390,26 @@ fn parsed<T: FromStr<Err = &'static str>>(value: &Value<'_>, what: &str) -> Opti
             None
         }
     }
+}
+
+/// Kinds and numbers of tracks.
+fn tracks(value: &Value<'_>) -> Option<Selection> {
+    let items = value.items();
+    if items.is_empty() {
+        value.problem("expected at least one track: without any there is nothing to relay");
+    }
+    let pick = |item: &Value<'_>| {
+        let what = "video, audio, application or the number of a track from 0 to 63";
+        let word = item.scalar(what)?;
+        let number =
+            word.parse().ok().filter(|number| *number < 64).map(|number| Pick::Track(TrackId(number)));
+        let pick = number.or_else(|| word.parse().ok());
+        if pick.is_none() {
+            item.expected(what);
+        }
+        pick
+    };
+    items.iter().map(pick).collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>().map(Selection::new)
 }
 
 /// One URL or a list of them.

@@ -270,6 +270,20 @@ fn every_key_stands_in_the_documented_example() {
     assert_eq!(keys(section("login")), names(&[access::LOGIN_KEYS]));
 }
 
+#[test]
+fn tracks_are_kinds_and_numbers() {
+    let read = |tracks: &str| {
+        let text = format!("streams: {{a: {{source: 'rtsp://h/', tracks: {tracks}}}}}");
+        Config::parse(&text, &environment).map(|config| config.streams["a"].tracks.to_string())
+    };
+    assert_eq!(read("[video, 2]").unwrap(), "video, 2");
+    assert_eq!(read("audio").unwrap(), "audio");
+    for wrong in ["[]", "[sound]", "[64]", "[-1]", "[[video]]"] {
+        let problems = read(wrong).unwrap_err().to_string();
+        assert!(problems.starts_with("streams.a.tracks"), "{wrong}: {problems}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_panics(text in "([a-z_]{1,4}: |\\$\\{|rtsp:|streams:|[\\[\\]{}&*!#@\n -]|\\PC){0,24}") {

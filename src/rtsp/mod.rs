@@ -15,6 +15,13 @@
 //! | [`authorization`], [`digest`] | `Authorization` |
 //! | [`tunnel`] | what the POST of an HTTP tunnel carries |
 //!
+//! **RTSP 2.0** ([RFC 7826](https://datatracker.ietf.org/doc/html/rfc7826)) is not spoken. It is another protocol rather than
+//! a later version: other grammar for `Transport`, `Range` and `RTP-Info`, pipelined set-up, PLAY_NOTIFY, its own rules for
+//! sessions and their connections. Of the peers that were read (MediaMTX, go2rtc, live555, ZLMediaKit, GStreamer, retina) only
+//! GStreamer has it, and uses it only when told to (`default-rtsp-version=2-0`); no camera and no other player was found that
+//! does. A 2.0 request is answered as section 17.5.6 asks, with 505 and what is spoken instead, and the connection goes on:
+//! GStreamer then begins again with 1.0, which `tests/players` holds.
+//!
 //! Nothing here keeps state between calls, and nothing here can be made to panic or to hold more than
 //! [`Limits`] by what a peer sends.
 

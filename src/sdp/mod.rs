@@ -11,10 +11,12 @@ mod encoding;
 mod field;
 mod media;
 mod parse;
+mod selection;
 mod track;
 
 pub use description::{Description, Range};
 pub use encoding::Encoding;
 pub use media::{Attribute, Direction, Media};
 pub use parse::{Error, Sdp, parse};
+pub use selection::{NoKind, Pick, Selection, asked_for};
 pub use track::Track;

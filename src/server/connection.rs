@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::admission::Place;
+use super::classic;
 use super::fanout::{self, Subscriber};
 use super::outbox::Outbox;
 use super::session::Next;
@@ -25,7 +26,7 @@ use crate::access::{Schemes, Visitor};
 use crate::config::SlowViewer;
 use crate::hub::Stream;
 use crate::rtsp::{self, Item, Reason, Response};
-use crate::vocabulary::Disconnect;
+use crate::vocabulary::{Disconnect, TrackId};
 
 /// The task of one connection, from accept to close.
 #[derive(Debug)]
@@ -37,8 +38,8 @@ pub(super) struct Connection {
     pub(super) sessions: Vec<Subscriber>,
     /// The UDP sessions made here: any request shows that their viewer lives.
     pub(super) udp: Vec<UdpHandle>,
-    /// The stream described last, and which generation of it.
-    pub(super) described: Option<(Weak<Stream>, u32)>,
+    /// What was described last.
+    pub(super) described: Option<Shown>,
     /// Who is there.
     pub(super) visitor: Visitor,
     /// To be closed once everything is written.
@@ -57,6 +58,15 @@ pub(super) struct Connection {
     pub(super) tunnel: Option<GetHalf>,
     /// Shared with the sessions.
     pub(super) outbox: Rc<Outbox>,
+}
+
+/// What a viewer was shown.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) stream: Weak<Stream>,
+    pub(super) generation: u32,
+    /// The only track of it, which a SETUP without a track then means.
+    pub(super) only: Option<TrackId>,
 }
 
 /// Serves a connection to its end.
@@ -176,6 +186,14 @@ impl Connection {
     /// Answers every complete request that has been read, as long as the answers find room.
     async fn answer_requests(&mut self) -> io::Result<()> {
         while self.closing.is_none() && !self.input.is_empty() && self.outbox.len() < MAX_UNREAD {
+            if self.shared.classic && self.silent && classic::is_meant(&self.input) {
+                self.place.keep();
+                let (shared, outbox) = (Arc::clone(&self.shared), Rc::clone(&self.outbox));
+                classic::serve(&shared, &outbox, &mut self.input, self.peer.ip()).await?;
+                self.finished = true;
+                self.closing = Some(Disconnect::Closed);
+                break;
+            }
             let consumed = match rtsp::parse(&self.input, &self.shared.settings.limits) {
                 Ok(None) => {
                     self.input.advance(rtsp::leading_blanks(&self.input));

@@ -9,6 +9,7 @@
 mod access;
 mod admission;
 mod ahead;
+mod classic;
 mod connection;
 mod fanout;
 mod mount;
@@ -75,6 +76,8 @@ struct Shared {
     workers: Workers,
     admission: Arc<Admission>,
     tunnels: Arc<Tunnels>,
+    /// The clients of the classic exercise are served as well.
+    classic: bool,
     /// Ends every session.
     stop: CancellationToken,
 }
@@ -107,6 +110,7 @@ impl Server {
             workers,
             admission: Arc::default(),
             tunnels: Arc::default(),
+            classic: false,
             stop,
         };
         Self { shared: Arc::new(shared) }
@@ -117,6 +121,16 @@ impl Server {
     pub fn with_access(mut self, access: Arc<Access>) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.access = access;
+        }
+        self
+    }
+
+    /// Serves clips to the clients of the classic exercise as well, who speak something like RTSP: one picture of up to
+    /// 65,000 bytes in each datagram.
+    #[must_use]
+    pub fn with_classic(mut self) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.classic = true;
         }
         self
     }

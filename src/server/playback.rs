@@ -65,6 +65,18 @@ impl ClipMount {
         &self.described
     }
 
+    /// The file of a picture, counted from 0; `None` behind the last.
+    pub(super) fn picture(&self, index: usize) -> Option<&[u8]> {
+        let frames = self.clip.frames();
+        let index = if self.settings.repeat { index % frames.len() } else { index };
+        frames.get(index).map(|frame| &frame.data()[..])
+    }
+
+    /// Pictures a second.
+    pub(super) fn fps(&self) -> f64 {
+        self.settings.fps
+    }
+
     /// `None` where it has no end.
     pub(super) fn duration(&self) -> Option<Duration> {
         (!self.settings.repeat).then(|| self.at(self.clip.frames().len()))

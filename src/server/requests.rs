@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::connection::Connection;
+use super::connection::{Connection, Shown};
 use super::fanout::{Line, Subscriber};
 use super::mount::Mount;
 use super::player::Carrier;
@@ -15,7 +15,7 @@ use super::udp::{Command, UdpHandle, UdpSession};
 use crate::hub::Described;
 use crate::rtsp::transport::{self, Channels, Grant, Offer, PortPair};
 use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
-use crate::sdp::{Range, Track};
+use crate::sdp::{self, Description, Range, Track};
 use crate::vocabulary::{Disconnect, Transport};
 
 /// Dropped once an answer is written: a UDP session then sends.
@@ -142,8 +142,18 @@ impl Connection {
             return unavailable(&mount);
         };
         let range = mount.duration().map_or(Range::Live, Range::Recording);
-        self.described = Some((Arc::downgrade(mount.stream()), described.generation));
-        let sdp = described.description.write(mount.stream().name(), described.version, range);
+        let asked = uri.query.as_deref().and_then(|query| sdp::asked_for(query, &described.description));
+        if asked.as_ref().is_some_and(|asked| asked.tracks.is_empty()) {
+            return no_such_track(&mount, &described.description);
+        }
+        let description = asked.as_ref().unwrap_or(&described.description);
+        let only = match description.tracks.as_slice() {
+            [only] => Some(only.id),
+            _ => None,
+        };
+        self.described =
+            Some(Shown { stream: Arc::downgrade(mount.stream()), generation: described.generation, only });
+        let sdp = description.write(mount.stream().name(), described.version, range);
         Response::new(Status::OK)
             .header("Content-Base", uri.content_base(&self.local.to_string()))
             .body("application/sdp", sdp)
@@ -174,7 +184,8 @@ impl Connection {
             }
             None => {}
         }
-        let track = Session::find_track(&described.description, uri)?.clone();
+        let only = self.shown(&mount).and_then(|shown| shown.only);
+        let track = Session::find_track(&described.description, uri, only)?.clone();
         let offer = self.choose(request, found.as_ref()).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
         match (found, offer) {
             (Some(Found::Here(index)), Offer::Tcp(wanted)) => {
@@ -206,9 +217,12 @@ impl Connection {
     /// Whether the tracks have changed since they were described on this connection. A client that goes on with the old
     /// ones would be sent what it was not told of.
     fn is_outdated(&self, mount: &Mount, generation: u32) -> bool {
-        self.described.as_ref().is_some_and(|(stream, described)| {
-            stream.ptr_eq(&Arc::downgrade(mount.stream())) && *described != generation
-        })
+        self.shown(mount).is_some_and(|shown| shown.generation != generation)
+    }
+
+    /// What was last described here, if it was this stream.
+    fn shown(&self, mount: &Mount) -> Option<&Shown> {
+        self.described.as_ref().filter(|shown| shown.stream.ptr_eq(&Arc::downgrade(mount.stream())))
     }
 
     /// The first alternative of the `Transport` header that can be served here.
@@ -350,6 +364,17 @@ fn unavailable(mount: &Mount) -> Response {
     Response::new(Status::SERVICE_UNAVAILABLE)
         .header("Retry-After", RETRY_AFTER.as_secs())
         .body("text/plain; charset=utf-8", body)
+}
+
+/// 404 for a viewer whose URL asks for tracks that the stream does not have.
+fn no_such_track(mount: &Mount, description: &Description) -> Response {
+    let there: Vec<String> = description
+        .tracks
+        .iter()
+        .map(|track| format!("{} ({})", track.kind, track.encoding.as_deref().unwrap_or("unknown")))
+        .collect();
+    let body = format!("{} has no such track; it has {}\n", mount.stream().name(), there.join(", "));
+    Response::new(Status::NOT_FOUND).body("text/plain; charset=utf-8", body)
 }
 
 /// The options of `Require` and `Proxy-Require`: the server has none (RFC 2326 sections 12.27 and 12.32).

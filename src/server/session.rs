@@ -211,12 +211,16 @@ impl Session {
         session_id::format(&self.id, self.advertised)
     }
 
-    /// The track that a SETUP means: the one in its URI, or the only one.
+    /// The track that a SETUP means: the one in its URI, or the only one that was shown, or there is.
     ///
     /// # Errors
     /// 404 for a track that the stream does not have, 459 where the URI leaves it open (RFC 2326 section 11.3.10).
-    pub(super) fn find_track<'d>(description: &'d Description, uri: &Uri) -> Result<&'d Track, Status> {
-        match uri.track {
+    pub(super) fn find_track<'d>(
+        description: &'d Description,
+        uri: &Uri,
+        only: Option<TrackId>,
+    ) -> Result<&'d Track, Status> {
+        match uri.track.or(only.map(TrackControl::Track)) {
             Some(TrackControl::Track(id)) => description.track(id).ok_or(Status::NOT_FOUND),
             Some(TrackControl::Unknown) => Err(Status::NOT_FOUND),
             None => match description.tracks.as_slice() {

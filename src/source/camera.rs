@@ -23,6 +23,7 @@ use retina::client::{
 
 use super::error::{Error, Step};
 use super::session::{Client, Data, Event, Local, Packet, Request, Session};
+use super::tracks::{no_tracks, wanted_tracks};
 use crate::config::CameraUrl;
 use crate::metrics::Metrics;
 use crate::rtp::rtcp;
@@ -145,12 +146,9 @@ impl Described {
         let session = within(request.step_limit, Step::Describe, described).await?;
         let sdp = sdp::parse(session.sdp())
             .map_err(|error| Error::new(FailureClass::Protocol, format!("the camera's SDP: {error}")))?;
-        let (description, indices) = match_tracks(Description::from_sdp(&sdp), session.streams());
+        let (description, indices) = match_tracks(wanted_tracks(&sdp, &request.tracks)?, session.streams());
         if description.tracks.is_empty() {
-            return Err(Error::new(
-                FailureClass::Protocol,
-                "the camera's SDP has no track that can be relayed",
-            ));
+            return Err(no_tracks());
         }
         Ok(Self { session, indices, description })
     }

@@ -254,6 +254,7 @@ impl Driver {
             transport,
             step_limit: known.step_limit(self.plan.connect_timeout, now),
             insist_on_teardown: known.history.knows(Fact::SessionLimit),
+            tracks: self.plan.tracks.clone(),
             progress: progress.clone(),
         };
         let turn = self.shared.turn(&known.host);

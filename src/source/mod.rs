@@ -34,6 +34,7 @@ mod supervisor;
 mod takeover;
 #[cfg(test)]
 mod tests;
+mod tracks;
 
 pub use error::{Error, Step};
 pub use file::load;

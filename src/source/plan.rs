@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::policy::{History, Lifetime, Limits, Liveness, Nature, Patience, Race, Strategy, Streak, Wins};
 use super::sessions::Rhythm;
 use crate::config::{CameraUrl, Race as RaceSetting, Retry, Source, Stream as Settings, UpstreamTransport};
-use crate::sdp::Description;
+use crate::sdp::{Description, Selection};
 use crate::vocabulary::Transport;
 
 /// What the user wants.
@@ -18,6 +18,7 @@ pub(super) struct Plan {
     /// A rule of the user's in place of what the histories say, and the failures it counts.
     pub(super) rule: Option<(Strategy, Streak)>,
     pub(super) standby: bool,
+    pub(super) tracks: Selection,
     transport: UpstreamTransport,
     race: RaceSetting,
     race_attempts: u8,
@@ -66,6 +67,7 @@ impl Plan {
             refusal_max: limits(settings).refusal_max,
             rule: rule.map(|strategy| (strategy, Streak::default())),
             standby: settings.standby,
+            tracks: settings.tracks.clone(),
             transport: settings.transport,
             race: if file { RaceSetting::Off } else { settings.race },
             race_attempts: settings.race_attempts,

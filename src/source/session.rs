@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::error::Error;
 use crate::rtp::WallTime;
-use crate::sdp::Description;
+use crate::sdp::{Description, Selection};
 use crate::vocabulary::{TrackId, Transport};
 
 /// A future that stays on its thread.
@@ -52,6 +52,8 @@ pub(super) struct Request {
     /// The camera has few sessions: TEARDOWN is tried again over new connections until it is taken or the session has
     /// expired.
     pub(super) insist_on_teardown: bool,
+    /// Which tracks to set up.
+    pub(super) tracks: Selection,
     /// Where the attempt tells how far it is.
     pub(super) progress: Progress,
 }

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "`pub` in the support code says what tests may use")]
 
 mod access;
+mod classic;
 mod conformance;
 mod continuity;
 mod direct;
@@ -22,3 +23,4 @@ mod shutdown;
 mod slow_viewer;
 mod sources;
 mod support;
+mod tracks;

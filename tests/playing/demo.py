@@ -127,6 +127,7 @@ CHECKS = {
     "gstreamer over udp": lambda relay: gstreamer(relay.url, "udp"),
     "ffmpeg through an http tunnel": lambda relay: ffmpeg(relay.url, "http"),
     "gstreamer through an http tunnel": lambda relay: gstreamer(relay.url.replace("rtsp:", "rtsph:"), "tcp+http"),
+    "gstreamer that begins with rtsp 2.0": lambda relay: gstreamer(relay.url, "tcp", "default-rtsp-version=2-0"),
     "mpv": lambda relay: mpv(relay.url),
     "ten players at once": lambda relay: all_at_once(
         [(ffmpeg, relay.url, transport, 3 * FRAMES) for transport in ("tcp", "udp") for _ in range(5)]

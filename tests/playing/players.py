@@ -23,10 +23,10 @@ def ffmpeg(url, transport, frames=FRAMES, select=("-map", "0:v")):
     )  # fmt: skip
 
 
-def gstreamer(url, transport):
+def gstreamer(url, transport, *more):
     """Decodes FRAMES pictures through rtspsrc; depayloader and decoder must have nothing to complain of."""
     _, said = run(
-        "gst-launch-1.0", "rtspsrc", f"location={url}", f"protocols={transport}", "latency=200",
+        "gst-launch-1.0", "rtspsrc", f"location={url}", f"protocols={transport}", "latency=200", *more,
         "!", "rtpjpegdepay", "!", "jpegdec", "!", "fakesink", f"num-buffers={FRAMES}", "sync=false",
         env={"GST_DEBUG": "2,rtpjpegdepay:3,jpegdec:3", "GST_DEBUG_NO_COLOR": "1"},
     )  # fmt: skip

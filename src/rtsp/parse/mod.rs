@@ -139,11 +139,15 @@ impl Reason {
 impl Rejection {
     /// The answer to send, if one is due.
     pub fn answer(&self) -> Option<Response> {
-        let answer = Response::new(self.status);
-        self.answerable.then(|| match &self.cseq {
-            Some(cseq) => answer.header(CSEQ, cseq),
-            None => answer,
-        })
+        let mut answer = Response::new(self.status);
+        if let Some(cseq) = &self.cseq {
+            answer = answer.header(CSEQ, cseq);
+        }
+        if self.reason == Reason::Version {
+            // RFC 7826 section 17.5.6 asks for the reason, and for what is spoken instead.
+            answer = answer.body("text/plain; charset=utf-8", "this server speaks RTSP/1.0 (RFC 2326)\n");
+        }
+        self.answerable.then_some(answer)
     }
 }
 

@@ -75,6 +75,12 @@ impl UdpPorts {
         taken
     }
 
+    /// Sends one packet.
+    pub(in crate::server) fn send_packet(&self, to: SocketAddr, packet: &[u8]) {
+        // What the kernel does not take is lost, as on the way.
+        let _ = self.rtp.send_to(packet, to);
+    }
+
     pub(in crate::server) fn send_report(&self, to: SocketAddr, compound: &[u8]) {
         // A report that is lost is followed by the next one.
         let _ = self.rtcp.send_to(compound, to);

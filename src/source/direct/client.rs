@@ -35,7 +35,12 @@ impl Direct {
     /// Connects, describes, sets up and plays.
     pub(in crate::source) fn open(&self, request: Request) -> Local<Result<Box<dyn Session>, Error>> {
         let camera = self.cameras[request.source].clone();
-        let reach = Reach { limit: request.step_limit, multicast: self.multicast, way: self.way.clone() };
+        let reach = Reach {
+            limit: request.step_limit,
+            multicast: self.multicast,
+            tracks: request.tracks,
+            way: self.way.clone(),
+        };
         let teardowns = self.teardowns.clone();
         let udp_is_a_guess = self.udp_is_a_guess && request.transport == Transport::Udp;
         Box::pin(async move {

@@ -124,7 +124,12 @@ impl Drop for Playing {
 
 /// Connects and asks for the description; once more where the camera closes the connection to be asked with a password.
 async fn describe(target: &Target, reach: &Reach) -> Result<Wire, Stop> {
-    let options = Options { step: reach.limit, reorder: reach.way.reorder_window, seed: rand::random() };
+    let options = Options {
+        step: reach.limit,
+        reorder: reach.way.reorder_window,
+        tracks: reach.tracks.clone(),
+        seed: rand::random(),
+    };
     let mut dialogue = Dialogue::new(&target.uri, target.credentials.clone(), options);
     for attempt in 0.. {
         let link = link::connect(target, reach).await?;

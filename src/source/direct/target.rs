@@ -33,6 +33,8 @@ pub(in crate::source) struct Reach {
     pub(in crate::source) limit: Duration,
     /// UDP to a group the camera names, instead of to us.
     pub(in crate::source) multicast: bool,
+    /// The tracks that are set up.
+    pub(in crate::source) tracks: crate::sdp::Selection,
     /// What is configured.
     pub(in crate::source) way: crate::config::Reach,
 }

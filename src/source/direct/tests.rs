@@ -18,6 +18,7 @@ use super::*;
 use crate::config::CameraUrl;
 use crate::rtp::Header;
 use crate::rtsp::{Item, Limits, Method, Request, parse};
+use crate::sdp::Selection;
 use crate::source::error::Error;
 use crate::vocabulary::{FailureClass, Transport};
 
@@ -84,7 +85,7 @@ async fn listen() -> (TcpListener, SocketAddr) {
 
 fn reach() -> Reach {
     let way = crate::config::Reach::default();
-    Reach { limit: Duration::from_secs(10), multicast: false, way }
+    Reach { limit: Duration::from_secs(10), multicast: false, tracks: Selection::default(), way }
 }
 
 /// Plays a camera until as many packets came; gives their sequence numbers.

@@ -28,6 +28,7 @@ pub struct Builder {
     clips: Vec<(String, Arc<Clip>, ClipSettings)>,
     settings: Settings,
     udp: bool,
+    classic: bool,
     policy: Policy,
 }
 
@@ -80,6 +81,7 @@ impl Relay {
                 limits: Limits::default(),
             },
             udp: true,
+            classic: false,
             policy: Policy::default(),
         }
     }
@@ -210,6 +212,12 @@ impl Builder {
         self
     }
 
+    /// As `serve-file --classic`.
+    pub fn classic(mut self) -> Self {
+        self.classic = true;
+        self
+    }
+
     pub async fn start(self) -> Relay {
         let metrics = Arc::new(Metrics::new());
         let hub = Arc::new(Hub::new(Arc::clone(&metrics)));
@@ -232,6 +240,7 @@ impl Builder {
         let access = Arc::new(Access::new(self.policy, Arc::clone(&metrics)));
         let server = Server::new(mounts, udp, self.settings, workers.clone(), stop.clone())
             .with_access(Arc::clone(&access));
+        let server = if self.classic { server.with_classic() } else { server };
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.run(listener).await.expect("the server serves") });
         Relay {

@@ -30,7 +30,7 @@ use super::login::Login;
 use super::reorder::Bounds;
 use crate::config::Credentials;
 use crate::rtsp::{Method, Request, Response, Status};
-use crate::sdp::Description;
+use crate::sdp::{Description, Selection};
 use crate::source::error::{Error, Step};
 use crate::vocabulary::{FailureClass, TrackId};
 
@@ -41,6 +41,8 @@ pub(super) struct Options {
     pub(super) step: Duration,
     /// How long packets that overtook others wait for them, over UDP.
     pub(super) reorder: Duration,
+    /// The tracks that are set up.
+    pub(super) tracks: Selection,
     /// A random number: the client's part of Digest, our source in reports.
     pub(super) seed: u64,
 }

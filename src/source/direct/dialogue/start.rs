@@ -5,11 +5,12 @@ use std::time::Instant;
 use super::{Dialogue, Stage, Stop};
 use crate::rtsp::transport::{self, Channels, TransportSpec};
 use crate::rtsp::{Response, Status};
-use crate::sdp::{self, Description};
+use crate::sdp;
 use crate::source::direct::control::Uris;
 use crate::source::direct::exchange::Ask;
 use crate::source::direct::lane::{Lane, Offer, Path, Remote};
 use crate::source::error::Error;
+use crate::source::tracks::wanted_tracks;
 use crate::vocabulary::{FailureClass, TrackId};
 
 impl Dialogue {
@@ -25,15 +26,11 @@ impl Dialogue {
         let sdp = sdp::parse(&response.body)
             .map_err(|error| Error::new(FailureClass::Protocol, format!("the camera's SDP: {error}")))?;
         self.uris = Uris::new(&self.uri, &response.headers, sdp.control.as_deref());
-        let mut description = Description::from_sdp(&sdp);
+        let mut description = wanted_tracks(&sdp, &self.options.tracks)?;
         let control = |id: TrackId| sdp.media.get(id.index()).and_then(|media| media.control());
         self.controls = description.tracks.iter().map(|track| control(track.id).map(str::to_owned)).collect();
         for (track, id) in description.tracks.iter_mut().zip(0..) {
             track.id = TrackId(id);
-        }
-        if description.tracks.is_empty() {
-            let words = "the camera's SDP has no track that can be relayed";
-            return Err(Error::new(FailureClass::Protocol, words).into());
         }
         self.description = description;
         self.stage = Stage::Described;

@@ -86,7 +86,12 @@ impl Fake {
 }
 
 fn options() -> Options {
-    Options { step: Duration::from_secs(10), reorder: Duration::from_millis(50), seed: 1 }
+    Options {
+        step: Duration::from_secs(10),
+        reorder: Duration::from_millis(50),
+        tracks: Selection::default(),
+        seed: 1,
+    }
 }
 
 fn credentials() -> Option<Credentials> {
