@@ -30,14 +30,15 @@ class Skipped(Exception):
 class Program:
     """A server in the background, its output in files."""
 
-    def __init__(self, name, *command):
+    def __init__(self, name, *command, preexec=None):
         self.name = name
         self.folder = Path(tempfile.mkdtemp(prefix=f"fanlight-{name}-"))
         self.stdout, self.stderr = self.folder / "stdout", self.folder / "stderr"
         with open(self.stdout, "wb") as out, open(self.stderr, "wb") as err:
             self.process = subprocess.Popen(
-                [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT
-            )
+                [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT,
+                preexec_fn=preexec,
+            )  # fmt: skip
 
     def __enter__(self):
         return self
@@ -163,10 +164,10 @@ def answers(url, method="DESCRIBE"):
 class Relay(Program):
     """The binary under test, on ports of its own, up when `stream` is."""
 
-    def __init__(self, *arguments, stream="demo"):
+    def __init__(self, *arguments, stream="demo", preexec=None):
         self.rtsp, self.http = free_port(), free_port()
         listen = ["--rtsp-listen", f"127.0.0.1:{self.rtsp}", "--http-listen", f"127.0.0.1:{self.http}"]
-        super().__init__("fanlight", BINARY, *arguments, *listen)
+        super().__init__("fanlight", BINARY, *arguments, *listen, preexec=preexec)
         self.url = self.url_of(stream)
 
     def __enter__(self):
