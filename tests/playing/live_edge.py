@@ -24,11 +24,11 @@ WIDTH, HEIGHT = 16, 9
 MODES = ("off", "live_edge", "cached")
 
 
-def ffmpeg(url, transport):
+def ffmpeg(url, transport, pace="realtime,"):
     """Decodes as fast as it can, but the filter lets no picture pass before it is due, as ffplay would."""
     return (
         "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-rtsp_transport", transport, "-i", url,
-        "-vf", f"realtime,scale={WIDTH}:{HEIGHT}:flags=area", *DECODE, "-pix_fmt", "gray",
+        "-vf", f"{pace}scale={WIDTH}:{HEIGHT}:flags=area", *DECODE, "-pix_fmt", "gray",
         "-flush_packets", "1", "-f", "rawvideo", "-",
     )  # fmt: skip
 
@@ -237,11 +237,7 @@ def at_half_rate():
 
 def decoded(url, transport):
     """Decodes and hands over at once."""
-    return (
-        "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-rtsp_transport", transport, "-i", url,
-        "-vf", f"scale={WIDTH}:{HEIGHT}:flags=area", *DECODE, "-pix_fmt", "gray",
-        "-flush_packets", "1", "-f", "rawvideo", "-",
-    )  # fmt: skip
+    return ffmpeg(url, transport, pace="")
 
 
 CHECKS = {"first picture and live edge": at_the_live_edge, "half rate": at_half_rate}
