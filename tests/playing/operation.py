@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from .programs import BINARY, CLIP, Failure, ForeignServer, Relay, answers, free_port, free_udp_pair, run_apart
+from .programs import BINARY, CLIP, ROOT, Failure, ForeignServer, Relay, answers, free_port, free_udp_pair, run_apart
 from .wire import Crowd, Viewer
 
 
@@ -219,7 +219,21 @@ def descriptors():
                 raise Failure(f"with {hard} descriptors the log says:\n{relay.log()}")
 
 
+def unit_file():
+    """The systemd unit gives away next to no rights, and its commands are such that the binary knows."""
+    unit = ROOT / "config/fanlight.service"
+    status, verdict, problem = run_apart("systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
+    if status != 0:
+        raise Failure(f"exposed by more than 2.0 of 10:\n{verdict[-1000:]}{problem[-1000:]}")
+    first = re.search(r"^ExecStartPre=/usr/local/bin/fanlight (.*)$", unit.read_text(), re.M)[1]
+    arguments = first.replace("/etc/fanlight/fanlight.yml", str(ROOT / "config/fanlight.yml")).split()
+    status, _, problem = run_apart(BINARY, *arguments)
+    if status != 0 or "/etc" in " ".join(arguments):
+        raise Failure(f"{arguments}: exit {status}: {problem[-1000:]}")
+
+
 CHECKS = {
+    "unit file of systemd": unit_file,
     "sigterm with fifty viewers": sigterm_with_fifty_viewers,
     "sigterm with a stuck viewer, and twice": sigterm_with_a_stuck_viewer,
     "reload": reload,
