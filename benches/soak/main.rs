@@ -23,8 +23,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinSet, LocalSet};
 
 use load::camera::{Camera, Habit};
+use load::connect::{Viewer, connect};
 use load::process::Process;
-use load::viewers::{Viewer, Way, connect};
 
 /// What a relay grows by under viewers that come and go.
 #[derive(Debug, Parser)]
@@ -98,7 +98,7 @@ async fn soak(args: &Args, process: &Process, rtsp: SocketAddr, http: SocketAddr
 async fn keep_watching(rtsp: SocketAddr, index: usize) {
     for round in 0u64.. {
         let udp = (index / 2 + round as usize).is_multiple_of(2);
-        let mut viewer = connect(rtsp, "cam", if udp { Way::Udp } else { Way::Tcp }).await;
+        let mut viewer = connect(rtsp, "cam", udp).await;
         if index.is_multiple_of(2) {
             watch(&mut viewer, Duration::MAX).await;
         }

@@ -34,10 +34,9 @@ fn kinds(viewer: &Viewer) -> Vec<String> {
 #[tokio::test]
 async fn tracks_that_are_not_configured_are_not_set_up_by_either_client() {
     for client in [ClientChoice::Retina, ClientChoice::Direct] {
-        for (picks, kind, control) in [
-            (&[Pick::Kind("video")][..], "video", "trackID=0"),
-            (&[Pick::Track(TrackId(1))], "audio", "trackID=1"),
-        ] {
+        for (picks, kind, control) in
+            [(&[Pick::Kind("video")][..], "video", "track0"), (&[Pick::Track(TrackId(1))], "audio", "track1")]
+        {
             let camera = camera().await;
             let relay = picking(&camera, client, picks).await;
             relay.live("cam").await;
