@@ -55,6 +55,7 @@ pub(super) async fn supervise(
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = demand.wait_for(|count| *count > 0) => driver.start(),
+                never = driver.rest(&mut publisher), if settings.on_demand_warm => match never {},
             }
         }
         tokio::select! {
