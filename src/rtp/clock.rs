@@ -9,8 +9,9 @@ use crate::vocabulary::TrackId;
 ///
 /// Until the camera has sent a report, arrival times serve. Its reports then give the exact relation between its
 /// tracks. Once a viewer has been given a report, the clock does not jump any more: where the camera's clock is
-/// elsewhere (it began late, or was set), the difference is kept as a shift. ffmpeg, for one, moves its timestamps
-/// with every step of the report's clock.
+/// elsewhere (it began late, or was set), the difference is kept as a shift. What remains is followed at [`SLEW`]: a
+/// track whose first packet after an outage came late is off by as much until then. ffmpeg, for one, moves its
+/// timestamps with every step of the report's clock, and complains of a step back that is longer than a frame.
 ///
 /// Times are durations since the stream was made, so that a step of the relay's own clock changes nothing.
 #[derive(Clone, Debug)]
@@ -22,8 +23,6 @@ pub struct StreamClock {
     shift: i64,
     /// Nanoseconds by which the viewers' clock is ahead of the arrival clock.
     bias: i64,
-    /// A viewer has seen a report.
-    handed_out: bool,
     /// The camera has not said yet what its clock is in this epoch, which is not the first one.
     anew: bool,
 }
@@ -35,13 +34,24 @@ struct TrackClock {
     arrival_of_zero: Option<i128>,
     /// The camera's wall-clock time of timestamp 0, from its last report in this epoch.
     camera_of_zero: Option<i128>,
+    /// What viewers were told last.
+    told: Option<Told>,
+}
+
+/// What viewers were told of a track, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// The viewers' wall-clock time of timestamp 0.
+    zero: i128,
+    /// The media time of that report.
+    media: i128,
 }
 
 impl StreamClock {
     /// A clock for tracks with the given clock rates; `origin` is the wall-clock time of duration zero.
     pub fn new(origin: WallTime, rates: impl IntoIterator<Item = u32>) -> Self {
         let tracks = rates.into_iter().map(TrackClock::new).collect();
-        Self { origin, tracks, shift: 0, bias: 0, handed_out: false, anew: false }
+        Self { origin, tracks, shift: 0, bias: 0, anew: false }
     }
 
     /// The tracks are now these, a clock rate each, and whether it is a track that goes on: what is known of it stays.
@@ -84,7 +94,7 @@ impl StreamClock {
         let reported = i128::from(camera.0);
         let difference = expected - (reported + i128::from(self.shift));
         let anew = std::mem::take(&mut self.anew);
-        if self.handed_out {
+        if self.tracks.iter().any(|track| track.told.is_some()) {
             // In a new epoch also a small difference: the camera may have restarted, or be another one.
             if anew || difference.abs() > STEP {
                 self.shift = clamp(expected - reported);
@@ -104,12 +114,14 @@ impl StreamClock {
         let media = nanos(now) - clock.arrival_of_zero?;
         let ticks = (media * i128::from(clock.rate) + 500_000_000) / 1_000_000_000; // to the nearest
         let timestamp = u64::try_from(ticks).ok()?;
-        let wall = match clock.camera_of_zero {
-            Some(zero) => zero + clock.media_time(timestamp) + i128::from(self.shift),
-            None => self.arrival_wall(clock, timestamp) + i128::from(self.bias),
+        let media = clock.media_time(timestamp);
+        let zero = match clock.camera_of_zero {
+            Some(zero) => zero + i128::from(self.shift),
+            None => self.arrival_wall(clock, 0) + i128::from(self.bias),
         };
-        self.handed_out = true;
-        Some((timestamp, WallTime(clamp(wall))))
+        let zero = clock.told.map_or(zero, |told| told.towards(zero, media));
+        self.tracks[track.index()].told = Some(Told { zero, media });
+        Some((timestamp, WallTime(clamp(zero + media))))
     }
 
     /// How long after its time on the camera's clock a frame of the track arrives, in nanoseconds, on average; negative
@@ -124,9 +136,17 @@ impl StreamClock {
     }
 }
 
+impl Told {
+    /// The time of timestamp 0 to tell at `media`, where it ought to be `zero`.
+    fn towards(self, zero: i128, media: i128) -> i128 {
+        let most = (media - self.media).max(0) / SLEW;
+        self.zero + (zero - self.zero).clamp(-most, most)
+    }
+}
+
 impl TrackClock {
     fn new(rate: u32) -> Self {
-        Self { rate: rate.max(1), arrival_of_zero: None, camera_of_zero: None }
+        Self { rate: rate.max(1), arrival_of_zero: None, camera_of_zero: None, told: None }
     }
 
     /// Nanoseconds from timestamp 0 to `timestamp`.
@@ -146,6 +166,10 @@ fn clamp(nanos: i128) -> i64 {
 /// One over the weight of a frame's arrival: at 25 frames a second it takes ten seconds to follow a change, which
 /// leaves out the network's jitter and follows the drift between two crystals.
 const SMOOTHING: i128 = 256;
+
+/// One over the part of the time by which the viewers' clock follows: 2 ms in a second, 10 ms from one report to the
+/// next, which is less than a frame of the common codecs and 20 times what crystals are apart.
+const SLEW: i128 = 500;
 
 /// A difference beyond one second is a clock that was set, not jitter or drift.
 const STEP: i128 = 1_000_000_000;
@@ -218,6 +242,30 @@ mod tests {
         assert_eq!((video, audio), (1_090_000, 2_008_000));
         assert_eq!(clock.camera_delay(VIDEO), Some(ORIGIN.since(camera)));
         assert!(same(at, camera.after(Duration::from_secs(1))) && same(also, at));
+    }
+
+    #[test]
+    fn a_track_that_came_late_after_an_outage_is_put_right_little_by_little() {
+        let mut clock = clock();
+        let camera = |after_ms: i64| WallTime(5_000_000_000 + after_ms * 1_000_000);
+        clock.sender_report(VIDEO, 1_000_000, camera(0));
+        clock.sender_report(AUDIO, 2_000_000, camera(20));
+        let (told, before) = clock.report(AUDIO, Duration::from_millis(1000)).unwrap();
+        clock.start_epoch();
+        // The picture is on time, the sound 60 ms late: its timestamps go on by too much.
+        clock.arrived(VIDEO, 1_000_000 + 180_000, Duration::from_secs(2));
+        clock.arrived(AUDIO, 2_000_000 + 16_480, Duration::from_millis(2080));
+        clock.sender_report(VIDEO, 1_180_000, camera(2000));
+        clock.sender_report(AUDIO, 2_016_480, camera(2020));
+        // How far the wall clock is ahead of the sound's timestamps, against how far it was.
+        let mut ahead = |seconds| {
+            let (timestamp, wall) = clock.report(AUDIO, Duration::from_secs(seconds)).unwrap();
+            (wall.since(before) - (timestamp - told) as i64 * 125_000) / 1_000_000
+        };
+        let steps =
+            [0].into_iter().chain([6, 11, 16, 21, 26, 31, 36, 41].map(&mut ahead)).collect::<Vec<i64>>();
+        assert!(steps.windows(2).all(|pair| (0..=10).contains(&(pair[0] - pair[1]))), "{steps:?}");
+        assert_eq!(steps.last(), Some(&-60));
     }
 
     #[test]

@@ -5,6 +5,7 @@ over a few pixels wide: when which one was shown is all that is looked at.
 """
 
 import contextlib
+import json
 import re
 import socket
 import statistics
@@ -24,11 +25,11 @@ WIDTH, HEIGHT = 16, 9
 MODES = ("off", "live_edge", "cached")
 
 
-def ffmpeg(url, transport):
+def ffmpeg(url, transport, pace="realtime,"):
     """Decodes as fast as it can, but the filter lets no picture pass before it is due, as ffplay would."""
     return (
         "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-rtsp_transport", transport, "-i", url,
-        "-vf", f"realtime,scale={WIDTH}:{HEIGHT}:flags=area", *DECODE, "-pix_fmt", "gray",
+        "-vf", f"{pace}scale={WIDTH}:{HEIGHT}:flags=area", *DECODE, "-pix_fmt", "gray",
         "-flush_packets", "1", "-f", "rawvideo", "-",
     )  # fmt: skip
 
@@ -188,7 +189,7 @@ class Narrow:
             while data := source.recv(4096):
                 target.sendall(data)
                 if rate:
-                    due = max(due, time.monotonic() - 0.05) + len(data) / rate
+                    due = max(due, time.monotonic() - 0.5) + len(data) / rate  # who was not let run catches up
                     time.sleep(max(0.0, due - time.monotonic()))
         for each in (source, target):
             with contextlib.suppress(OSError):
@@ -215,33 +216,31 @@ def at_half_rate():
             try:
                 half.first(40)
                 time.sleep(20)
-                skipped = sum(relay.metric("fanlight_viewer_skipped_frames_total"))
+                viewers = json.loads(relay.get("/api/v1/streams/quick/viewers"))["viewers"]
+                missed, skipped = sorted(viewer["skipped_frames"] for viewer in viewers)
             finally:
                 for player in players:
                     player.end()
                 narrow.close()
-    ages = sorted(age(now, number) for now, number in half.shown)
+    # Against the good viewer, which shows how late the source, the decoder and a busy machine are by themselves.
+    seen = {number: now for now, number in good.shown}
+    behind = sorted(now - seen[number] for now, number in half.shown if number in seen)
     print(f"    {rate * 8 / 1e6:.2f} Mbit/s; at half of it {len(half.shown)} pictures of {len(good.shown)}, {skipped:.0f} skipped")
-    print(f"    ages in seconds: median {statistics.median(ages):.2f}, most {ages[-1]:.2f}")
+    print(f"    seconds behind: median {statistics.median(behind):.2f}, most {behind[-1]:.2f}")
     if good.said() or half.said():
         raise Failure(f"a player complained: {good.said()} / {half.said()}")
-    steps = [later - earlier for (_, earlier), (_, later) in zip(good.shown, good.shown[1:])]
-    if max(steps) > 3:
-        raise Failure(f"the good viewer missed {max(steps) - 1} pictures in a row")
+    if missed:
+        raise Failure(f"{missed} pictures were kept from the good viewer")
     if skipped < 20 or len(half.shown) < len(good.shown) / 10:
         raise Failure(f"{len(half.shown)} pictures at half rate, {skipped} skipped")
     # A second of max_lag, and what the kernel and the narrow way hold: a second at this rate, and one more.
-    if ages[-1] > 3:
-        raise Failure(f"pictures up to {ages[-1]:.2f} s old")
+    if behind[-1] > 3:
+        raise Failure(f"pictures up to {behind[-1]:.2f} s behind")
 
 
 def decoded(url, transport):
     """Decodes and hands over at once."""
-    return (
-        "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-rtsp_transport", transport, "-i", url,
-        "-vf", f"scale={WIDTH}:{HEIGHT}:flags=area", *DECODE, "-pix_fmt", "gray",
-        "-flush_packets", "1", "-f", "rawvideo", "-",
-    )  # fmt: skip
+    return ffmpeg(url, transport, pace="")
 
 
 CHECKS = {"first picture and live edge": at_the_live_edge, "half rate": at_half_rate}

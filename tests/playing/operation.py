@@ -2,14 +2,16 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import tempfile
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
-from .programs import BINARY, CLIP, Failure, ForeignServer, Relay, answers, free_port, free_udp_pair, run_apart
+from .programs import BINARY, CLIP, ROOT, Failure, ForeignServer, Relay, answers, free_port, free_udp_pair, run_apart
 from .wire import Crowd, Viewer
 
 
@@ -202,10 +204,40 @@ def check_command():
                 raise Failure(f"a secret is printed:\n{complaints}")
 
 
+def descriptors():
+    """The limit of open files is raised as far as it goes, and the log says when that may be too little."""
+    soft, most = 256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    enough = min(most, 8192)
+    for hard, limit in ((soft, soft), (enough, enough)):
+        with Relay(preexec=partial(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))) as relay:
+            limits = Path(f"/proc/{relay.process.pid}/limits").read_text()
+            now = re.search(r"Max open files +(\d+) +(\d+)", limits).groups()
+            if now != (str(limit), str(hard)):
+                raise Failure(f"limits {now} and not {limit} of {hard}")
+            warned = re.search(r"fewer descriptors than .*limit=(\d+)", relay.log())
+            if (hard < 4096) != bool(warned):
+                raise Failure(f"with {hard} descriptors the log says:\n{relay.log()}")
+
+
+def unit_file():
+    """The systemd unit gives away next to no rights, and its commands are such that the binary knows."""
+    unit = ROOT / "config/fanlight.service"
+    status, verdict, problem = run_apart("systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
+    if status != 0:
+        raise Failure(f"exposed by more than 2.0 of 10:\n{verdict[-1000:]}{problem[-1000:]}")
+    first = re.search(r"^ExecStartPre=/usr/local/bin/fanlight (.*)$", unit.read_text(), re.M)[1]
+    arguments = first.replace("/etc/fanlight/fanlight.yml", str(ROOT / "config/fanlight.yml")).split()
+    status, _, problem = run_apart(BINARY, *arguments)
+    if status != 0 or "/etc" in " ".join(arguments):
+        raise Failure(f"{arguments}: exit {status}: {problem[-1000:]}")
+
+
 CHECKS = {
+    "unit file of systemd": unit_file,
     "sigterm with fifty viewers": sigterm_with_fifty_viewers,
     "sigterm with a stuck viewer, and twice": sigterm_with_a_stuck_viewer,
     "reload": reload,
     "refusals": refusals,
     "check names every mistake": check_command,
+    "descriptors": descriptors,
 }

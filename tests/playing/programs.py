@@ -30,14 +30,14 @@ class Skipped(Exception):
 class Program:
     """A server in the background, its output in files."""
 
-    def __init__(self, name, *command, env=None):
+    def __init__(self, name, *command, env=None, preexec=None):
         self.name = name
         self.folder = Path(tempfile.mkdtemp(prefix=f"fanlight-{name}-"))
         self.stdout, self.stderr = self.folder / "stdout", self.folder / "stderr"
         with open(self.stdout, "wb") as out, open(self.stderr, "wb") as err:
             self.process = subprocess.Popen(
                 [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT,
-                env={**os.environ, **(env or {})},
+                env={**os.environ, **(env or {})}, preexec_fn=preexec,
             )  # fmt: skip
 
     def __enter__(self):
@@ -164,10 +164,10 @@ def answers(url, method="DESCRIBE"):
 class Relay(Program):
     """The binary under test, on ports of its own, up when `stream` is."""
 
-    def __init__(self, *arguments, stream="demo", host="127.0.0.1", env=None):
+    def __init__(self, *arguments, stream="demo", host="127.0.0.1", env=None, preexec=None):
         self.rtsp, self.http, self.host = free_port(), free_port(), host
         listen = ["--rtsp-listen", f"{host}:{self.rtsp}", "--http-listen", f"127.0.0.1:{self.http}"]
-        super().__init__("fanlight", BINARY, *arguments, *listen, env=env)
+        super().__init__("fanlight", BINARY, *arguments, *listen, env=env, preexec=preexec)
         self.url = self.url_of(stream)
 
     def __enter__(self):

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use md5::{Digest, Md5};
 use sha2::{Sha256, Sha512_256};
 
+use crate::rtsp::digest::hex;
+
 /// A Digest challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DigestChallenge {
@@ -135,13 +137,6 @@ impl DigestChallenge {
 
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 #[cfg(test)]
