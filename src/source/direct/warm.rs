@@ -50,4 +50,4 @@ impl Warm {
 }
 
 /// A step on a connection that may be dead by now takes no longer: a viewer waits, and another connection will do.
-const STEP: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_secs(3);

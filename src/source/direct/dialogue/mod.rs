@@ -172,6 +172,7 @@ impl Dialogue {
     pub(super) fn play(&mut self, offers: Vec<Offer>, peer: IpAddr, now: Instant) -> Result<(), Stop> {
         debug_assert_eq!(offers.len(), self.description.tracks.len());
         self.keep_alive.stop();
+        self.exchange.restart(now);
         self.offers = offers;
         self.peer = Some(peer);
         self.stage = Stage::SettingUp;
