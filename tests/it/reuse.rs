@@ -94,13 +94,12 @@ async fn where_the_kept_connection_is_dead_the_viewer_gets_another() {
     for (connections, fault) in [(2, Fault::CloseOn("SETUP")), (4, Fault::Status("SETUP", 454))] {
         kept(&relay, "cam").await;
         camera.fault(fault);
-        let viewer = tokio::spawn({
-            let url = relay.url("cam");
-            async move { Viewer::play_tcp(&url).await }
-        });
-        camera.until("another connection", |c| c.connections_total == connections).await;
-        camera.heal();
-        let (mut viewer, _) = viewer.await.unwrap();
+        let url = relay.url("cam");
+        let mended = async {
+            camera.until("another connection", |c| c.connections_total == connections).await;
+            camera.heal();
+        };
+        let ((mut viewer, _), ()) = tokio::join!(Viewer::play_tcp(&url), mended);
         assert_no_gap(&viewer.packets(0, 50).await);
         drop(viewer);
         for viewer in relay.stream("cam").viewers() {
