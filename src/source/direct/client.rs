@@ -1,11 +1,13 @@
 //! The direct client behind the seam of the driver.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use super::session::{Described, Playing};
 use super::target::Reach;
 use super::teardowns::Teardowns;
-use crate::config::{self, CameraUrl};
+use crate::config::{self, CameraUrl, Quirks};
 use crate::sdp::Description;
 use crate::source::error::{Error, Step};
 use crate::source::session::{Data, Event, Local, Packet, Request, Session};
@@ -20,6 +22,9 @@ pub(in crate::source) struct Direct {
     /// `transport: auto`: what fails over UDP may do over TCP.
     udp_is_a_guess: bool,
     teardowns: Teardowns,
+    quirks: Arc<Quirks>,
+    /// By source, the profile that applied last, in words.
+    profiles: Arc<Mutex<HashMap<usize, String>>>,
 }
 
 impl Direct {
@@ -28,19 +33,36 @@ impl Direct {
         way: config::Reach,
         multicast: bool,
         udp_is_a_guess: bool,
+        quirks: Arc<Quirks>,
     ) -> Self {
-        Self { cameras, way, multicast, udp_is_a_guess, teardowns: Teardowns::default() }
+        let (teardowns, profiles) = (Teardowns::default(), Arc::default());
+        Self { cameras, way, multicast, udp_is_a_guess, teardowns, quirks, profiles }
+    }
+
+    /// The profile that applies to a source, in words.
+    pub(in crate::source) fn profile(&self, source: usize) -> Option<String> {
+        self.profiles.lock().unwrap_or_else(PoisonError::into_inner).get(&source).cloned()
     }
 
     /// Connects, describes, sets up and plays.
     pub(in crate::source) fn open(&self, request: Request) -> Local<Result<Box<dyn Session>, Error>> {
         let camera = self.cameras[request.source].clone();
-        let reach = Reach { limit: request.step_limit, multicast: self.multicast, way: self.way.clone() };
+        let reach = Reach {
+            limit: request.step_limit,
+            multicast: self.multicast,
+            way: self.way.clone(),
+            quirks: Arc::clone(&self.quirks),
+        };
+        let profiles = Arc::clone(&self.profiles);
         let teardowns = self.teardowns.clone();
         let udp_is_a_guess = self.udp_is_a_guess && request.transport == Transport::Udp;
         Box::pin(async move {
             let described = Described::open(&camera, &reach, teardowns).await?;
             request.progress.answer();
+            if let Some(profile) = described.profile() {
+                let mut profiles = profiles.lock().unwrap_or_else(PoisonError::into_inner);
+                profiles.insert(request.source, profile.to_owned());
+            }
             let description = described.description().clone();
             match described.play(request.transport).await {
                 Ok(playing) => {
