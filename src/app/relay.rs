@@ -55,7 +55,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
 
     let addresses = Addresses::of(rtsp.as_ref(), http.as_ref())?;
     let udp = udp_ports(&config, addresses.rtsp.map(|address| address.ip()), &mode)?;
-    let mut streams = Streams::new(Arc::clone(&hub), workers.clone());
+    let mut streams = Streams::new(Arc::clone(&hub), workers.clone(), Arc::clone(&config.profiles));
     streams.apply(&BTreeMap::new(), &config.streams);
     let access = Arc::new(Access::new(Policy::of(&config), Arc::clone(&metrics)));
     let server = Server::new(

@@ -12,6 +12,7 @@ mod choices;
 mod name;
 mod node;
 mod problems;
+mod quirks;
 mod reach;
 mod reader;
 mod redact;
@@ -28,7 +29,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::{Action, Login, Pattern, Rule, Who};
@@ -36,6 +38,7 @@ pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
 pub use choices::{Race, Retry, UpstreamTransport};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
+pub use quirks::{Flags, Profile, Quirks, Seen, SignOfLife};
 pub use reach::{ClientChoice, Fingerprint, Proxy, ProxyKind, Reach};
 pub(crate) use redact::percent_decode;
 pub use stream::{Defaults, MAX_COALESCE, Source, Stream};
@@ -67,6 +70,10 @@ pub struct Config {
     pub access: Vec<Rule>,
     /// How log-ins are treated.
     pub login: Login,
+    /// A file of profiles of cameras, beside those that are compiled in.
+    pub quirks: Option<PathBuf>,
+    /// Both together. [`Config::load`] reads the file.
+    pub profiles: Arc<Quirks>,
 }
 
 /// The RTSP server.
@@ -140,6 +147,8 @@ impl Default for Config {
             users: Users::new(),
             access: Vec::new(),
             login: Login::default(),
+            quirks: None,
+            profiles: Quirks::built_in(),
         }
     }
 }
@@ -168,8 +177,13 @@ impl Config {
         File::open(path)
             .and_then(|file| file.take(node::MAX_TEXT as u64 + 1).read_to_string(&mut text))
             .map_err(|cause| LoadError::Read { path: path.to_owned(), cause })?;
-        Self::parse(&text, &|name| std::env::var(name).ok())
-            .map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
+        let read = Self::parse(&text, &|name| std::env::var(name).ok()).and_then(|mut config| {
+            if let Some(file) = &config.quirks {
+                config.profiles = Arc::new(quirks::load(file)?.before(&config.profiles));
+            }
+            Ok(config)
+        });
+        read.map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
     }
 
     /// The configuration of `fanlight URL --name NAME`: the defaults and this one stream. Problems carry the key `url`
@@ -238,6 +252,12 @@ const TOP_KEYS: &[Key<Config>] = &[
     Key { name: "streams", read: read_streams },
     Key { name: "users", read: |config, value| users::read_users(&mut config.users, value) },
     Key { name: "access", read: access::read_access },
+    Key {
+        name: "quirks",
+        read: |config, value| {
+            value.read(&mut config.quirks, |v| v.text("the path of a file").map(|path| Some(path.into())));
+        },
+    },
     Key { name: "login", read: |config, value| value.read_section(&[access::LOGIN_KEYS], &mut config.login) },
 ];
 

@@ -9,6 +9,7 @@ use tokio::time;
 use super::budget::Budget;
 use super::clients::Memory;
 use super::policy::{Governor, Spacing};
+use crate::config::Quirks;
 use crate::metrics::Metrics;
 
 /// What the sources of a process share.
@@ -18,6 +19,7 @@ pub struct Sources {
     /// Locked once an attempt.
     turns: Arc<Mutex<Turns>>,
     clients: Memory,
+    quirks: Arc<Quirks>,
 }
 
 #[derive(Debug)]
@@ -40,7 +42,13 @@ impl Sources {
     pub fn new(metrics: Arc<Metrics>) -> Self {
         let governor = Governor::new(Spacing::default(), time::Instant::now().into_std());
         let turns = Arc::new(Mutex::new(Turns { governor, places: HashMap::new(), budgets: HashMap::new() }));
-        Self { metrics, turns, clients: Memory::default() }
+        Self { metrics, turns, clients: Memory::default(), quirks: Quirks::built_in() }
+    }
+
+    /// With other profiles of cameras than those that are compiled in.
+    #[must_use]
+    pub fn with_quirks(self, quirks: Arc<Quirks>) -> Self {
+        Self { quirks, ..self }
     }
 
     /// The metrics of the process.
@@ -57,6 +65,11 @@ impl Sources {
     pub(super) fn budget(&self, host: &str) -> Arc<Budget> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         turns.budget(&host.to_ascii_lowercase())
+    }
+
+    /// What families of cameras want otherwise.
+    pub(super) fn quirks(&self) -> &Arc<Quirks> {
+        &self.quirks
     }
 
     /// Waits for the turn of an attempt at this host among all the others, and for a place: at most

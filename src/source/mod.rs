@@ -11,6 +11,7 @@
 //! | `sessions`, `attempt`, `backlog`, `catch_up` | the session that is published, and those that prove themselves beside it |
 //! | `session` | the seam: what a session is, whoever talks to the camera |
 //! | `clients` | which client speaks with which camera |
+//! | `guarded`, `meter` | what retina does not get on with, and what it may swallow |
 //! | `camera`, `direct`, `file` | the clients behind it: retina, our own, files |
 //! | `rest` | the connection that is kept while nobody wants an on-demand stream |
 //! | `hosts`, `budget` | whose turn it is among all streams, and how many connections a camera has to give |
@@ -27,7 +28,9 @@ mod driver;
 mod error;
 mod failures;
 mod file;
+mod guarded;
 mod hosts;
+mod meter;
 mod news;
 mod plan;
 pub mod policy;
@@ -39,6 +42,8 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 
+#[doc(hidden)]
+pub use direct::converse;
 pub use error::{Error, Step};
 pub use file::load;
 pub use hosts::Sources;

@@ -5,6 +5,7 @@
 mod access;
 mod conformance;
 mod continuity;
+mod deviations;
 mod direct;
 mod faults;
 mod file_server;

@@ -1,5 +1,7 @@
 //! The direct client behind the seam of the driver.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use super::session::{Described, Playing};
 use super::target::Reach;
 use super::teardowns::Teardowns;
 use super::warm::Warm;
-use crate::config::{self, CameraUrl};
+use crate::config::{self, CameraUrl, Quirks};
 use crate::sdp::Description;
 use crate::source::error::{Error, Step};
 use crate::source::session::{Data, Event, Local, Packet, Request, Session};
@@ -23,6 +25,9 @@ pub(in crate::source) struct Direct {
     udp_is_a_guess: bool,
     teardowns: Teardowns,
     warm: Warm,
+    quirks: Arc<Quirks>,
+    /// By source, the profile that applied last, in words.
+    profiles: Arc<Mutex<HashMap<usize, String>>>,
 }
 
 impl Direct {
@@ -31,21 +36,23 @@ impl Direct {
         way: config::Reach,
         multicast: bool,
         udp_is_a_guess: bool,
+        quirks: Arc<Quirks>,
     ) -> Self {
-        Self {
-            cameras,
-            way,
-            multicast,
-            udp_is_a_guess,
-            teardowns: Teardowns::default(),
-            warm: Warm::default(),
-        }
+        let (teardowns, profiles) = (Teardowns::default(), Arc::default());
+        let warm = Warm::default();
+        Self { cameras, way, multicast, udp_is_a_guess, teardowns, warm, quirks, profiles }
+    }
+
+    /// The profile that applies to a source, in words.
+    pub(in crate::source) fn profile(&self, source: usize) -> Option<String> {
+        self.profiles.lock().unwrap_or_else(PoisonError::into_inner).get(&source).cloned()
     }
 
     /// Connects, describes, sets up and plays.
     pub(in crate::source) fn open(&self, request: Request) -> Local<Result<Box<dyn Session>, Error>> {
         let camera = self.cameras[request.source].clone();
         let reach = self.reach(request.step_limit);
+        let profiles = Arc::clone(&self.profiles);
         let teardowns = self.teardowns.clone();
         let udp_is_a_guess = self.udp_is_a_guess && request.transport == Transport::Udp;
         let warm = self.warm.clone();
@@ -58,6 +65,10 @@ impl Direct {
             }
             let described = Described::open(&camera, &reach, teardowns).await?;
             request.progress.answer();
+            if let Some(profile) = described.profile() {
+                let mut profiles = profiles.lock().unwrap_or_else(PoisonError::into_inner);
+                profiles.insert(request.source, profile.to_owned());
+            }
             match play(described, request.transport).await {
                 Err(error)
                     if udp_is_a_guess
@@ -92,7 +103,8 @@ impl Direct {
     }
 
     fn reach(&self, limit: Duration) -> Reach {
-        Reach { limit, multicast: self.multicast, way: self.way.clone() }
+        let (way, quirks) = (self.way.clone(), Arc::clone(&self.quirks));
+        Reach { limit, multicast: self.multicast, way, quirks }
     }
 
     /// Ready when every session dropped so far has said goodbye, or given it up.

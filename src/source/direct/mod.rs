@@ -22,6 +22,7 @@ mod client;
 mod control;
 mod dialogue;
 mod exchange;
+mod fuzzing;
 mod inbound;
 mod keep_alive;
 mod lane;
@@ -45,6 +46,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 pub(super) use client::Direct;
+pub use fuzzing::converse;
 
 use crate::rtp::WallTime;
 use crate::vocabulary::TrackId;
