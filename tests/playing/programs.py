@@ -163,10 +163,12 @@ def answers(url, method="DESCRIBE"):
 class Relay(Program):
     """The binary under test, on ports of its own, up when `stream` is."""
 
+    command = (BINARY,)
+
     def __init__(self, *arguments, stream="demo"):
         self.rtsp, self.http = free_port(), free_port()
         listen = ["--rtsp-listen", f"127.0.0.1:{self.rtsp}", "--http-listen", f"127.0.0.1:{self.http}"]
-        super().__init__("fanlight", BINARY, *arguments, *listen)
+        super().__init__("fanlight", *self.command, *arguments, *listen)
         self.url = self.url_of(stream)
 
     def __enter__(self):
