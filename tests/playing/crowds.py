@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from .programs import BINARY, Failure, ForeignServer, Relay, Skipped, free_udp_pair
+from .programs import Failure, ForeignServer, Relay, Skipped, free_udp_pair
 from .wire import Crowd
 
 SILENT, DRIPPING, FLOODING = 10_000, 1_000, 1_000
@@ -131,15 +131,10 @@ def hostile_crowd():
 LIMITS = ("max_connections", "max_connections_per_address", "max_requests", "max_requests_per_address")
 
 
-class Few(Relay):
-    """A relay with hardly a descriptor to spare."""
-
-    command = ("prlimit", "--nofile=100:100", BINARY)
-
-
 def out_of_descriptors():
     """Connections are closed at once when there is no descriptor for them; viewers in play lose nothing."""
-    with Few() as relay, Crowd() as viewers:
+    few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))  # noqa: E731
+    with Relay(preexec=few) as relay, Crowd() as viewers:
         for transport in ("tcp", "udp"):
             viewers.add(relay.url, transport)
         viewers.watch(1)
