@@ -92,14 +92,7 @@ pub(super) async fn serve(
         finished: false,
         outbox: Rc::new(Outbox::new(socket)),
     };
-    let evicted = connection.place.evicted.clone();
-    let ran = tokio::select! {
-        biased;
-        // Without a farewell: it takes a place that another needs.
-        () = evicted.cancelled() => return tracing::trace!(%peer, "a silent connection made room"),
-        ran = connection.run(&stop) => ran,
-    };
-    let reason = match ran {
+    let reason = match connection.run(&stop).await {
         Ok(reason) => reason,
         Err(error) => {
             // Players reset the connection when they leave: nothing to report.
@@ -118,6 +111,8 @@ enum Woken {
     Readable,
     Writable,
     Media(usize, Next),
+    /// Another needs the place, and this one has not asked for anything.
+    Evicted,
     /// The next request may be answered.
     Paced,
     Timer,
@@ -128,6 +123,8 @@ impl Connection {
         let outbox = Rc::clone(&self.outbox);
         let socket = outbox.socket();
         let mut stopped = pin!(stop.cancelled());
+        let evicted = self.place.evicted.clone();
+        let mut evicted = pin!(evicted.cancelled());
         let mut timer = pin!(time::sleep(self.shared.settings.request_timeout.min(TICK)));
         loop {
             // A request may wait for a source; the end does not wait for it.
@@ -147,12 +144,24 @@ impl Connection {
                 readable = socket.readable(), if reading => readable.map(|()| Woken::Readable)?,
                 writable = socket.writable(), if !clear => writable.map(|()| Woken::Writable)?,
                 () = &mut stopped => Woken::Stop,
+                () = &mut evicted, if self.silent => Woken::Evicted,
                 () = reached(self.paced) => Woken::Paced,
                 () = &mut timer => Woken::Timer,
             };
             match woken {
                 Woken::Stop => return Ok(Disconnect::Shutdown),
                 Woken::Paced => {}
+                Woken::Evicted => {
+                    self.read(socket)?;
+                    // What it asks may have come a moment ago.
+                    let asks = !matches!(rtsp::parse(&self.input, &self.shared.settings.limits), Ok(None));
+                    if !asks {
+                        tracing::trace!(peer = %self.peer, "a silent connection made room");
+                        // Without a farewell: it holds a place that another needs.
+                        self.finished = true;
+                        return Ok(Disconnect::Closed);
+                    }
+                }
                 Woken::Readable => self.read(socket)?,
                 Woken::Writable => self.outbox.flush()?,
                 Woken::Media(index, next) => {
