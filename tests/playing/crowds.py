@@ -1,6 +1,7 @@
 """Those who come in numbers, and mean no good: viewers in play lose nothing, and new ones get in."""
 
 import collections
+import concurrent.futures
 import contextlib
 import multiprocessing
 import re
@@ -12,7 +13,7 @@ import time
 from pathlib import Path
 
 from .programs import Failure, ForeignServer, Relay, Skipped, free_udp_pair
-from .wire import Crowd
+from .wire import Crowd, Viewer
 
 SILENT, DRIPPING, FLOODING = 10_000, 1_000, 1_000
 
@@ -86,11 +87,11 @@ def descriptors(relay):
     return len(list(Path(f"/proc/{relay.process.pid}/fd").iterdir()))
 
 
-def gets_in(viewers, relay, deadline):
+def gets_in(relay, deadline):
     """A viewer, which tries again like any player when its connection falls to the crush before it has asked."""
     while True:
         try:
-            return viewers.add(relay.url)
+            return Viewer(relay.url, "tcp")
         except (OSError, Failure):
             if time.monotonic() > deadline:
                 raise
@@ -112,13 +113,16 @@ def hostile_crowd():
                 viewers.add(relay.url, transport)
             viewers.watch(1)
             before = descriptors(relay)
-            with Mob(relay.rtsp) as mob:
+            with Mob(relay.rtsp) as mob, concurrent.futures.ThreadPoolExecutor(1) as pool:
                 viewers.watch(120, lambda: mob.opened.value >= SILENT + DRIPPING + FLOODING)
                 entries = []
                 deadline = time.monotonic() + 15
                 while time.monotonic() < deadline:
                     began = time.monotonic()
-                    newcomer = gets_in(viewers, relay, began + 10)
+                    # Aside, so that those in play are read all the time.
+                    entry = pool.submit(gets_in, relay, began + 10)
+                    viewers.watch(20, entry.done)
+                    newcomer = viewers.take(entry.result(0))
                     viewers.expect("a newcomer's first packet", 10, lambda n=newcomer: n.packets > 0)
                     entries.append(time.monotonic() - began)
                     viewers.watch(1)
@@ -128,7 +132,7 @@ def hostile_crowd():
             viewers.expect("the descriptors are given back", 10, lambda: descriptors(relay) <= before + 2 * len(entries) + 5)
             viewers.watch(6)
             for viewer in viewers.viewers:
-                viewer.check()
+                viewer.check(late=2)
             lines = len(relay.log().splitlines())
             status = relay.process.poll()
     print(f"    {opened} hostile connections, {answered} of their requests answered; limits reached: {limits}")
