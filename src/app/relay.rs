@@ -31,13 +31,13 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
     let (stop, draining, web_stop) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
 
-    raise_descriptor_limit(config.rtsp.max_connections);
+    raise_descriptor_limit(config.rtsp.capacity.connections);
     let rtsp = match config.rtsp.listen {
-        Some(address) => Some(listen(address, "rtsp.listen").await?),
+        Some(address) => Some(listen(address, "rtsp.listen")?),
         None => None,
     };
     let http = match config.http.listen {
-        Some(address) => Some(listen(address, "http.listen").await?),
+        Some(address) => Some(listen(address, "http.listen")?),
         None => None,
     };
     let reload = match &mode {
@@ -126,9 +126,9 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
 }
 
 /// Lets the process have as many descriptors as the system allows, and says when that may be too few.
-fn raise_descriptor_limit(connections: usize) {
+fn raise_descriptor_limit(connections: u32) {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) if usize::try_from(limit).is_ok_and(|limit| limit < connections + OTHER_DESCRIPTORS) => {
+        Ok(limit) if limit < u64::from(connections) + OTHER_DESCRIPTORS => {
             tracing::warn!(
                 limit,
                 connections,
@@ -249,4 +249,4 @@ impl Addresses {
 }
 
 /// Descriptors for everything but viewers' connections: cameras, listeners, event loops, files.
-const OTHER_DESCRIPTORS: usize = 512;
+const OTHER_DESCRIPTORS: u64 = 512;

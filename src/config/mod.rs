@@ -8,6 +8,7 @@
 
 mod access;
 mod camera_url;
+mod capacity;
 mod choices;
 mod name;
 mod node;
@@ -35,6 +36,7 @@ use std::time::Duration;
 
 pub use access::{Action, Login, Pattern, Rule, Who};
 pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
+pub use capacity::Capacity;
 pub use choices::{Race, Retry, UpstreamTransport};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
@@ -89,10 +91,8 @@ pub struct Rtsp {
     pub write_timeout: Duration,
     /// How long DESCRIBE waits for a camera that is not up.
     pub describe_timeout: Duration,
-    /// Most RTSP connections at a time.
-    pub max_connections: usize,
-    /// Most RTSP connections at a time from one address.
-    pub max_connections_per_address: usize,
+    /// The keys `max_…`.
+    pub capacity: Capacity,
 }
 
 impl Rtsp {
@@ -118,11 +118,9 @@ impl Default for Rtsp {
             udp_ports: Some((8000, 8001)),
             session_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
-            // VLC gives up after about 5 s and says nothing of the reason.
             // VLC gives up after exactly five seconds: the answer has to be there before.
             describe_timeout: Duration::from_millis(4500),
-            max_connections: 4096,
-            max_connections_per_address: 2048,
+            capacity: Capacity::default(),
         }
     }
 }
@@ -281,23 +279,31 @@ const RTSP_KEYS: &[Key<Rtsp>] = &[
         name: "describe_timeout",
         read: |rtsp, value| value.read(&mut rtsp.describe_timeout, |v| v.duration(TIMEOUT)),
     },
-    Key {
-        name: "max_connections",
-        read: |rtsp, value| {
-            value.read(&mut rtsp.max_connections, |v| v.number("a whole number", 1..=1_000_000));
-        },
-    },
+    Key { name: "max_connections", read: |rtsp, value| most(&mut rtsp.capacity.connections, value) },
     Key {
         name: "max_connections_per_address",
-        read: |rtsp, value| {
-            value.read(&mut rtsp.max_connections_per_address, |v| v.number("a whole number", 1..=1_000_000));
-        },
+        read: |rtsp, value| most(&mut rtsp.capacity.connections_per_address, value),
+    },
+    Key { name: "max_sessions", read: |rtsp, value| most(&mut rtsp.capacity.sessions, value) },
+    Key {
+        name: "max_sessions_per_address",
+        read: |rtsp, value| most(&mut rtsp.capacity.sessions_per_address, value),
+    },
+    Key { name: "max_requests", read: |rtsp, value| most(&mut rtsp.capacity.requests, value) },
+    Key {
+        name: "max_requests_per_address",
+        read: |rtsp, value| most(&mut rtsp.capacity.requests_per_address, value),
     },
 ];
 
 /// Keys of `http`.
 const HTTP_KEYS: &[Key<Http>] =
     &[Key { name: "listen", read: |http, value| value.read(&mut http.listen, Value::listen) }];
+
+/// A limit: at least one must get in.
+fn most(target: &mut u32, value: &Value<'_>) {
+    value.read(target, |v| v.number("a whole number", 1..=1_000_000));
+}
 
 fn read_streams(config: &mut Config, value: &Value<'_>) {
     for (name, value) in value.entries() {

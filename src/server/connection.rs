@@ -50,6 +50,8 @@ pub(super) struct Connection {
     /// It has not sent anything complete yet.
     silent: bool,
     place: Place,
+    /// It asks too much: its requests wait until then.
+    paced: Option<Instant>,
     /// The viewer has sent FIN.
     finished: bool,
     /// Shared with the sessions.
@@ -86,17 +88,11 @@ pub(super) async fn serve(
         last_heard: Instant::now(),
         silent: true,
         place,
+        paced: None,
         finished: false,
         outbox: Rc::new(Outbox::new(socket)),
     };
-    let evicted = connection.place.evicted.clone();
-    let ran = tokio::select! {
-        biased;
-        // Without a farewell: it takes a place that another needs.
-        () = evicted.cancelled() => return tracing::trace!(%peer, "a silent connection made room"),
-        ran = connection.run(&stop) => ran,
-    };
-    let reason = match ran {
+    let reason = match connection.run(&stop).await {
         Ok(reason) => reason,
         Err(error) => {
             // Players reset the connection when they leave: nothing to report.
@@ -115,6 +111,10 @@ enum Woken {
     Readable,
     Writable,
     Media(usize, Next),
+    /// Another needs the place, and this one has not asked for anything.
+    Evicted,
+    /// The next request may be answered.
+    Paced,
     Timer,
 }
 
@@ -123,6 +123,8 @@ impl Connection {
         let outbox = Rc::clone(&self.outbox);
         let socket = outbox.socket();
         let mut stopped = pin!(stop.cancelled());
+        let evicted = self.place.evicted.clone();
+        let mut evicted = pin!(evicted.cancelled());
         let mut timer = pin!(time::sleep(self.shared.settings.request_timeout.min(TICK)));
         loop {
             // A request may wait for a source; the end does not wait for it.
@@ -134,7 +136,7 @@ impl Connection {
             if let (Some(reason), true) = (self.closing, self.outbox.is_empty()) {
                 return Ok(reason);
             }
-            let reading = self.closing.is_none() && self.outbox.len() < MAX_UNREAD;
+            let reading = self.closing.is_none() && self.paced.is_none() && self.outbox.len() < MAX_UNREAD;
             let clear = self.outbox.is_empty();
             let woken = tokio::select! {
                 biased;
@@ -142,10 +144,24 @@ impl Connection {
                 readable = socket.readable(), if reading => readable.map(|()| Woken::Readable)?,
                 writable = socket.writable(), if !clear => writable.map(|()| Woken::Writable)?,
                 () = &mut stopped => Woken::Stop,
+                () = &mut evicted, if self.silent => Woken::Evicted,
+                () = reached(self.paced) => Woken::Paced,
                 () = &mut timer => Woken::Timer,
             };
             match woken {
                 Woken::Stop => return Ok(Disconnect::Shutdown),
+                Woken::Paced => {}
+                Woken::Evicted => {
+                    self.read(socket)?;
+                    // What it asks may have come a moment ago.
+                    let asks = !matches!(rtsp::parse(&self.input, &self.shared.settings.limits), Ok(None));
+                    if !asks {
+                        tracing::trace!(peer = %self.peer, "a silent connection made room");
+                        // Without a farewell: it holds a place that another needs.
+                        self.finished = true;
+                        return Ok(Disconnect::Closed);
+                    }
+                }
                 Woken::Readable => self.read(socket)?,
                 Woken::Writable => self.outbox.flush()?,
                 Woken::Media(index, next) => {
@@ -168,7 +184,12 @@ impl Connection {
 
     /// Answers every complete request that has been read, as long as the answers find room.
     async fn answer_requests(&mut self) -> io::Result<()> {
-        while self.closing.is_none() && !self.input.is_empty() && self.outbox.len() < MAX_UNREAD {
+        self.paced = self.paced.filter(|until| Instant::now() < *until);
+        while self.closing.is_none()
+            && self.paced.is_none()
+            && !self.input.is_empty()
+            && self.outbox.len() < MAX_UNREAD
+        {
             let consumed = match rtsp::parse(&self.input, &self.shared.settings.limits) {
                 Ok(None) => {
                     self.input.advance(rtsp::leading_blanks(&self.input));
@@ -180,6 +201,9 @@ impl Connection {
                     self.write(&response)?;
                     // Now a UDP session may send.
                     drop(written);
+                    let now = Instant::now();
+                    let wait = self.place.pace(now);
+                    self.paced = (wait > Duration::ZERO).then(|| now + wait);
                     continue;
                 }
                 // Nothing was asked, so nothing is answered: GStreamer gives up when its answers are.
@@ -343,6 +367,14 @@ async fn hang_up(socket: &TcpStream) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Until then; forever where there is no such moment.
+async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 

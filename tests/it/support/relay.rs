@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fanlight::access::{Access, Policy};
-use fanlight::config::{CameraUrl, Config, FastStart, Source, Stream as StreamSettings};
+use fanlight::config::{CameraUrl, Capacity, Config, FastStart, Source, Stream as StreamSettings};
 use fanlight::hub::{Hub, Status, Stream};
 use fanlight::jpeg::Clip;
 use fanlight::metrics::Metrics;
@@ -76,8 +76,7 @@ impl Relay {
                 write_timeout: Duration::from_secs(10),
                 describe_timeout: Duration::from_secs(5),
                 request_timeout: Duration::from_secs(10),
-                max_connections: 4096,
-                max_connections_per_address: 4096,
+                capacity: Capacity { connections_per_address: 4096, ..Capacity::default() },
                 limits: Limits::default(),
             },
             udp: true,
