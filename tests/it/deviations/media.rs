@@ -54,7 +54,6 @@ rows! {
     }) => Relayed;
     no_marker_bits: packets(|_, packet| packet[1] &= 0x7F) => Relayed;
     c85_a_marker_on_every_packet: packets(|_, packet| packet[1] |= 0x80) => Relayed;
-    timestamps_that_stand_still: packets(|_, packet| packet[4..8].fill(7)) => Relayed;
     timestamps_that_jump: packets(|n, packet| packet[4] = (n / 30 * 77) as u8) => Relayed;
     another_payload_type_than_described: packets(|_, packet| packet[1] = packet[1] & 0x80 | 98) => Relayed;
     a_source_of_zero: packets(|_, packet| packet[8..12].fill(0)) => Relayed;
