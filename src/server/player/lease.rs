@@ -1,10 +1,12 @@
 //! The usual case: a viewer in the middle of its stream gets the whole of a burst of one track.
 //!
 //! What is known of a viewer lies in many places: its session, its tracks, its connection. Between two bursts the caches
-//! fill with the packets of all the others, so that every place costs a trip to memory; with 500 viewers that was a fifth of
-//! the relay's time. A viewer with whom nothing is the matter is therefore served from a [`Lease`], which has the few numbers
-//! that such a burst needs side by side. Whoever wants to look at the player has them put back first
-//! ([`Player::settle`]), and so has a burst that is not as simple as that.
+//! fill with the packets of all the others, so that every place may cost a trip to memory. A viewer with whom nothing is the
+//! matter is therefore served from a [`Lease`], which has the few numbers that such a burst needs side by side. Whoever wants
+//! to look at the player has them put back first ([`Player::settle`]), and so has a burst that is not as simple as that.
+//!
+//! With the general way for every burst, 17 to 19 % of the relay's CPU time at 500 TCP viewers was its own code, and 79 % the
+//! kernel's (perf; the floor program's own code takes 1 %). The profile with leases is still to be taken.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
