@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 /// Shared by the connection's task, which answers and flushes, and the worker's fan-out, which writes media; both run
 /// on one thread.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Outbox {
     socket: TcpStream,
     waiting: RefCell<Waiting>,

@@ -146,6 +146,18 @@ impl Client for Clients {
         })
     }
 
+    fn keep(&self, source: usize, step_limit: Duration) -> Local<Result<(), Error>> {
+        self.direct.keep(source, step_limit)
+    }
+
+    fn lost(&self) -> Local<Error> {
+        self.direct.lost()
+    }
+
+    fn give_up(&self) {
+        self.direct.give_up();
+    }
+
     fn goodbye(&self) -> Local<()> {
         Box::pin(join(self.retina.goodbye(), self.direct.goodbye()).map(|_| ()))
     }
@@ -180,6 +192,8 @@ fn beyond_retina(camera: &CameraUrl, settings: &Settings) -> Option<&'static str
         Some("retina has no multicast")
     } else if settings.transport == UpstreamTransport::Udp {
         Some(OUT_OF_ORDER)
+    } else if settings.on_demand && settings.on_demand_warm {
+        Some("retina keeps no connection for later")
     } else if proxy.is_some() {
         Some("retina knows no proxy")
     } else if source_address.is_some() {

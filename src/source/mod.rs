@@ -12,10 +12,13 @@
 //! | `session` | the seam: what a session is, whoever talks to the camera |
 //! | `clients` | which client speaks with which camera |
 //! | `camera`, `direct`, `file` | the clients behind it: retina, our own, files |
-//! | `hosts`, `news`, `error` | turns among all streams, what is worth a line in the log, what went wrong |
+//! | `rest` | the connection that is kept while nobody wants an on-demand stream |
+//! | `hosts`, `budget` | whose turn it is among all streams, and how many connections a camera has to give |
+//! | `news`, `error` | what is worth a line in the log, what went wrong |
 
 mod attempt;
 mod backlog;
+mod budget;
 mod camera;
 mod catch_up;
 mod clients;
@@ -28,6 +31,7 @@ mod hosts;
 mod news;
 mod plan;
 pub mod policy;
+mod rest;
 mod session;
 mod sessions;
 mod supervisor;

@@ -43,6 +43,11 @@ impl KeepAlive {
         self.next = Some(now + first);
     }
 
+    /// Nothing is due until it starts again.
+    pub(super) fn stop(&mut self) {
+        self.next = None;
+    }
+
     /// When the next one is due; `None` before media plays.
     pub(super) fn due(&self) -> Option<Instant> {
         self.next

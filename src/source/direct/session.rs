@@ -3,8 +3,8 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite as _, AsyncWriteExt};
@@ -63,6 +63,24 @@ impl Described {
     /// The tracks.
     pub(in crate::source) fn description(&self) -> &Description {
         self.wire.dialogue.description()
+    }
+
+    /// Nothing is wanted of it for now. Later, no step may take longer than `step`.
+    pub(in crate::source) fn rest(&mut self, step: Duration) {
+        self.wire.dialogue.rest(step, Instant::now());
+    }
+
+    /// Keeps the connection while it rests; ready when it is lost.
+    pub(in crate::source) fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        loop {
+            let words = match ready!(self.wire.poll_once(cx)) {
+                Ok(Went::On) => continue,
+                Ok(Went::Closed) => "the camera closed the connection",
+                Err(Stop::Failed(error)) => return Poll::Ready(error),
+                Err(Stop::Redirect(_)) => "the camera sends us elsewhere",
+            };
+            return Poll::Ready(Error::new(FailureClass::EndOfStream, words));
+        }
     }
 
     /// Sets every track up and starts them. A track that the camera refuses to set up is left out, unless all are.

@@ -41,6 +41,7 @@ pub struct Relay {
     address: SocketAddr,
     stop: CancellationToken,
     stop_sources: CancellationToken,
+    shared: Sources,
     /// By stream; the last one started under each name.
     sources: Mutex<BTreeMap<String, CancellationToken>>,
     _tasks: JoinSet<()>,
@@ -149,7 +150,7 @@ impl Relay {
 
     /// Adds a stream at run time.
     pub fn add(&self, name: &str, settings: StreamSettings) {
-        let stop = start_source(&self.hub, &self.workers, &self.stop_sources, name, settings);
+        let stop = start_source(&self.hub, &self.workers, &self.shared, &self.stop_sources, name, settings);
         self.sources.lock().expect("no test panics here").insert(name.to_owned(), stop);
     }
 
@@ -215,9 +216,9 @@ impl Builder {
         let hub = Arc::new(Hub::new(Arc::clone(&metrics)));
         let workers = Workers::start(2, &metrics).expect("threads");
         let (stop, stop_sources) = (CancellationToken::new(), CancellationToken::new());
-        let mut sources = BTreeMap::new();
+        let (shared, mut sources) = (Sources::new(Arc::clone(&metrics)), BTreeMap::new());
         for (name, settings) in self.streams {
-            let stop = start_source(&hub, &workers, &stop_sources, &name, settings);
+            let stop = start_source(&hub, &workers, &shared, &stop_sources, &name, settings);
             sources.insert(name, stop);
         }
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -242,6 +243,7 @@ impl Builder {
             address,
             stop,
             stop_sources,
+            shared,
             sources: Mutex::new(sources),
             _tasks: tasks,
         }
@@ -256,12 +258,13 @@ pub fn policy(yaml: &str) -> Policy {
 fn start_source(
     hub: &Arc<Hub>,
     workers: &Workers,
+    sources: &Sources,
     stop: &CancellationToken,
     name: &str,
     settings: StreamSettings,
 ) -> CancellationToken {
     let publisher = hub.add_with(name, settings.viewing.clone());
-    let (stop, sources) = (stop.child_token(), Sources::new(Arc::clone(hub.metrics())));
+    let (stop, sources) = (stop.child_token(), sources.clone());
     let told = stop.clone();
     workers.spawn("source", move || source::run(publisher, settings, sources, told));
     stop

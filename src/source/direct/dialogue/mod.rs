@@ -64,7 +64,7 @@ impl From<Error> for Stop {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Describing,
-    /// Waits for [`Dialogue::play`].
+    /// Waits for [`Dialogue::play`], and may have to wait for long ([`Dialogue::rest`]).
     Described,
     SettingUp,
     /// PLAY is sent, and packets count.
@@ -162,9 +162,17 @@ impl Dialogue {
         self.send(Ask::Describe { accept: true }, 0, now);
     }
 
+    /// Nothing is wanted for now: signs of life keep the connection. `step` is the limit of the steps once it goes on.
+    pub(super) fn rest(&mut self, step: Duration, now: Instant) {
+        self.options.step = step;
+        self.keep_alive.start(now);
+    }
+
     /// Sets every track up over what it asks for, and starts them. `peer` is the camera's address.
     pub(super) fn play(&mut self, offers: Vec<Offer>, peer: IpAddr, now: Instant) -> Result<(), Stop> {
         debug_assert_eq!(offers.len(), self.description.tracks.len());
+        self.keep_alive.stop();
+        self.exchange.restart(now);
         self.offers = offers;
         self.peer = Some(peer);
         self.stage = Stage::SettingUp;
@@ -238,10 +246,8 @@ impl Dialogue {
     /// When [`Self::tick`] is to be called.
     pub(super) fn due(&self) -> Option<Instant> {
         let step = match self.stage {
-            Stage::Describing | Stage::SettingUp | Stage::Starting | Stage::Ending => {
-                self.exchange.waiting().map(|asked| asked.at + self.options.step)
-            }
-            Stage::Described | Stage::Playing | Stage::Ended => None,
+            Stage::Playing | Stage::Ended => None,
+            _ => self.exchange.waiting().map(|asked| asked.at + self.options.step),
         };
         let lanes = self.lanes.iter().filter_map(Lane::due);
         let others = [step, self.exchange.due(), self.keep_alive.due(), self.reports_due];
@@ -265,13 +271,12 @@ impl Dialogue {
         }
         let waited = self.exchange.waiting().is_some_and(|asked| asked.at + self.options.step <= now);
         match self.stage {
-            Stage::Describing | Stage::SettingUp | Stage::Starting if waited => {
-                Err(self.step_timeout().into())
-            }
+            Stage::Playing | Stage::Ended => Ok(()),
             Stage::Ending if waited => {
                 self.stage = Stage::Ended;
                 Ok(())
             }
+            _ if waited => Err(self.step_timeout().into()),
             _ => Ok(()),
         }
     }
@@ -344,6 +349,11 @@ impl Dialogue {
             Ask::Describe { .. } => (Method::Describe, self.uri.clone()),
             Ask::Setup { lane, uri, .. } => (Method::Setup, self.track_uri(lane, uri)),
             Ask::Play { uri, .. } => (Method::Play, self.play_uri(uri)),
+            // Without a session there is none to be refreshed, and nothing else that any camera takes.
+            Ask::KeepAlive if self.stage == Stage::Described => {
+                self.keep_alive.take(now);
+                (Method::Options, self.uri.clone())
+            }
             Ask::KeepAlive => (self.keep_alive.take(now), self.play_uri(0)),
             Ask::Teardown => (Method::Teardown, self.play_uri(0)),
         };
