@@ -17,6 +17,7 @@ mod playback;
 mod player;
 mod requests;
 mod scratch;
+mod secure;
 mod session;
 mod udp;
 
@@ -36,6 +37,7 @@ pub use udp::UdpPorts;
 use crate::access::Access;
 use crate::metrics::Metrics;
 use crate::rtsp::Limits;
+use crate::tls::Certificates;
 use crate::workers::Workers;
 use admission::{Admission, Place};
 use udp::UdpTable;
@@ -74,6 +76,15 @@ struct Shared {
     admission: Arc<Admission>,
     /// Ends every session.
     stop: CancellationToken,
+}
+
+/// Where viewers come in.
+#[derive(Debug)]
+pub struct Door {
+    /// The socket.
+    pub listener: TcpListener,
+    /// For RTSP over TLS (RTSPS); `None` = plain.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 /// An RTSP server.
@@ -122,6 +133,14 @@ impl Server {
     /// # Errors
     /// The UDP ports cannot be watched.
     pub async fn run(self, listener: TcpListener) -> io::Result<()> {
+        self.run_at(vec![Door { listener, certificates: None }]).await
+    }
+
+    /// The same at several doors.
+    ///
+    /// # Errors
+    /// The UDP ports cannot be watched.
+    pub async fn run_at(self, doors: Vec<Door>) -> io::Result<()> {
         let stop = &self.shared.stop;
         let receive = async {
             match &self.shared.udp {
@@ -129,14 +148,15 @@ impl Server {
                 None => std::future::pending().await,
             }
         };
+        let accept = futures_util::future::join_all(doors.into_iter().map(|door| self.accept(door)));
         tokio::select! {
             () = stop.cancelled() => Ok(()),
-            () = self.accept(listener) => Ok(()),
+            _ = accept => Ok(()),
             received = receive => received,
         }
     }
 
-    async fn accept(&self, listener: TcpListener) {
+    async fn accept(&self, Door { listener, certificates }: Door) {
         let mut complained: Option<Instant> = None;
         let mut complain = |what: std::fmt::Arguments<'_>| {
             if complained.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
@@ -150,7 +170,7 @@ impl Server {
                     let Settings { max_connections, max_connections_per_address, .. } = self.shared.settings;
                     let from = peer.ip().to_canonical();
                     match self.shared.admission.enter(from, max_connections, max_connections_per_address) {
-                        Ok(place) => self.place(socket, peer, place),
+                        Ok(place) => self.place(socket, certificates.clone(), peer, place),
                         Err(full) => {
                             self.shared.metrics.connections_refused.inc();
                             complain(format_args!("connections are refused: {full}"));
@@ -167,13 +187,19 @@ impl Server {
     }
 
     /// Moves a connection to a worker.
-    fn place(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
+    fn place(
+        &self,
+        socket: TcpStream,
+        certificates: Option<Arc<Certificates>>,
+        peer: SocketAddr,
+        place: Place,
+    ) {
         let stop = self.shared.stop.child_token();
         let shared = Arc::clone(&self.shared);
         let Ok(socket) = socket.into_std() else { return };
         self.shared.workers.spawn("connection", move || async move {
             match TcpStream::from_std(socket) {
-                Ok(socket) => connection::serve(socket, peer, place, shared, stop).await,
+                Ok(socket) => connection::serve(socket, certificates, peer, place, shared, stop).await,
                 Err(error) => tracing::debug!(%peer, %error, "a connection could not be taken over"),
             }
         });

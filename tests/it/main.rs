@@ -17,6 +17,7 @@ mod on_demand;
 mod reconnect;
 mod rehearsal;
 mod relaying;
+mod rtsps;
 mod sessions;
 mod shutdown;
 mod slow_viewer;
