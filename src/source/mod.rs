@@ -35,6 +35,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use direct::any_certificate;
 pub use error::{Error, Step};
 pub use file::load;
 pub use hosts::Sources;

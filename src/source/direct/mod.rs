@@ -43,6 +43,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 pub(super) use client::Direct;
+pub(crate) use tls::any_certificate;
 
 use crate::rtp::WallTime;
 use crate::vocabulary::TrackId;
