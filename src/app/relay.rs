@@ -108,7 +108,10 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
         let plain = async {
             match http {
                 Some(listener) => web.clone().run(listener, web_stop.clone()).await,
-                None => Ok(web_stop.cancelled().await),
+                None => {
+                    web_stop.cancelled().await;
+                    Ok(())
+                }
             }
         };
         let secure = async {
@@ -116,7 +119,10 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
                 Some((listener, certificates)) => {
                     web.clone().run_tls(listener, certificates, web_stop.clone()).await
                 }
-                None => Ok(web_stop.cancelled().await),
+                None => {
+                    web_stop.cancelled().await;
+                    Ok(())
+                }
             }
         };
         tokio::try_join!(plain, secure).map(drop).context("the HTTP server ended")

@@ -7,14 +7,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use prometheus::IntGauge;
 use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
 
 /// The connections now open.
 #[derive(Debug, Default)]
-pub(super) struct Admission(Mutex<Open>);
+pub(super) struct Admission(Mutex<Present>);
 
 #[derive(Debug, Default)]
-struct Open {
+struct Present {
     total: usize,
     by_address: HashMap<IpAddr, usize>,
     /// Those that have not asked for anything yet, in the order they came.
@@ -39,6 +42,23 @@ pub(super) struct Place {
     number: u64,
     /// Another needs the place more.
     pub(super) evicted: CancellationToken,
+}
+
+/// A connection that is counted in the metrics for as long as this lives.
+pub(super) struct Open(IntGauge);
+
+impl Open {
+    pub(super) fn count(metrics: &Metrics, over_tls: bool) -> Self {
+        let gauge = if over_tls { &metrics.connections_tls } else { &metrics.connections_tcp };
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Admission {
@@ -66,7 +86,7 @@ impl Admission {
         Ok(Place { admission: Arc::clone(self), peer, number, evicted })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, Present> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

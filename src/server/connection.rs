@@ -2,30 +2,28 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use prometheus::IntGauge;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{self, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::admission::Place;
+use super::admission::{Open, Place};
 use super::fanout::{self, Subscriber};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, hang_up};
 use super::secure;
 use super::session::Next;
 use super::udp::UdpHandle;
 use crate::access::{Schemes, Visitor};
 use crate::config::SlowViewer;
 use crate::hub::Stream;
-use crate::metrics::Metrics;
 use crate::rtsp::{self, Item, Response};
 use crate::tls::Certificates;
 use crate::vocabulary::{Disconnect, Transport};
@@ -130,23 +128,6 @@ pub(super) async fn serve(
         secure::is_hello(&connection.input).then_some("TLS on the port of plain RTSP, see rtsp.tls_listen");
     tracing::debug!(%peer, reason = reason.as_str(), hint, "a connection ended");
     connection.farewell(reason).await;
-}
-
-/// A connection that is counted for as long as this lives.
-struct Open(IntGauge);
-
-impl Open {
-    fn count(metrics: &Metrics, over_tls: bool) -> Self {
-        let gauge = if over_tls { &metrics.connections_tls } else { &metrics.connections_tcp };
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 /// What a connection's task was woken for.
@@ -376,21 +357,6 @@ impl Connection {
         // To close with bytes unread is a reset, and with it the viewer may lose what it was told last.
         if !self.finished && !matches!(reason, Disconnect::WriteTimeout | Disconnect::TooSlow) {
             let _ = time::timeout_at(deadline, hang_up(socket)).await;
-        }
-    }
-}
-
-/// Sends FIN and reads on until the other side has closed, too.
-pub(super) async fn hang_up(socket: &TcpStream) -> io::Result<()> {
-    SockRef::from(socket).shutdown(Shutdown::Write)?;
-    let mut ignored = [0; READ];
-    loop {
-        socket.readable().await?;
-        match socket.try_read(&mut ignored) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
         }
     }
 }

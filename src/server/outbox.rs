@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Write};
+use std::net::Shutdown;
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -198,6 +199,24 @@ impl Write for Wire<'_> {
         Ok(())
     }
 }
+
+/// Sends FIN and reads on until the other side has closed, too.
+pub(super) async fn hang_up(socket: &TcpStream) -> io::Result<()> {
+    SockRef::from(socket).shutdown(Shutdown::Write)?;
+    let mut ignored = [0; IGNORED];
+    loop {
+        socket.readable().await?;
+        match socket.try_read(&mut ignored) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Bytes read at once of what nobody wants to know.
+const IGNORED: usize = 4096;
 
 /// Records of one write, 16 KiB each.
 const MAX_RECORDS: usize = 64;

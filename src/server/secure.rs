@@ -14,7 +14,8 @@ use tokio::net::TcpStream;
 use tokio::time;
 use tokio_rustls::rustls::ServerConnection;
 
-use super::connection::{FAREWELL, hang_up};
+use super::connection::FAREWELL;
+use super::outbox::hang_up;
 use crate::metrics::Metrics;
 use crate::tls::Certificates;
 
