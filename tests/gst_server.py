@@ -1,17 +1,20 @@
 #!/usr/bin/python3
 """Somebody else's RTSP server: GStreamer's gst-rtsp-server as the camera, for tests/players.
 
-    tests/gst_server.py [PORT]
+    tests/gst_server.py [PORT] [--address ADDRESS] [--tls FILE] [--group ADDRESS --interface NAME]
 
-serves, on 127.0.0.1 and until SIGTERM,
+serves, on 127.0.0.1 or another address and until SIGTERM, over TLS with the certificate and key of a PEM file,
     /camera   H.264, 25 fps, a key frame a second, a ball that is never where it was; AAC
     /mjpeg    RTP/JPEG, 24 fps
     /clock    H.264, 25 fps, a key frame every 10 s; the top row of every picture is the time it was made at
     /clock/1  the same with a key frame a second
+    /count    the same, but the top row of a picture is its number: 0, 1, 2, ... without a hole; over UDP to a multicast
+              group only, where one is given
 and prints one line for each event: `listening PORT`, then `clients OPEN TOTAL` whenever a connection comes or goes,
-`teardown` for each request of that name. (One slice a picture: of several, ffmpeg 5.1 says "corrupt decoded frame".)
+`from ADDRESS` for each one that comes, `teardown` for each request of that name. (One slice a picture: of several, ffmpeg 5.1 says "corrupt decoded frame".)
 """
 
+import argparse
 import os
 import signal
 import sys
@@ -21,7 +24,8 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+gi.require_version("GstRtsp", "1.0")
+from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=640,height=360,framerate={fps}/1"
 CLOCK = (
@@ -37,6 +41,7 @@ MOUNTS = {
     " audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 ! avenc_aac ! rtpmp4gpay name=pay1 pt=97 )",
     "/clock": CLOCK.format(gop=250),
     "/clock/1": CLOCK.format(gop=25),
+    "/count": CLOCK.format(gop=25),
     "/mjpeg": "( " + PICTURE.format(fps=24) + " ! jpegenc ! rtpjpegpay name=pay0 pt=26 )",
 }
 
@@ -52,6 +57,7 @@ class Clients:
         self.total += 1
         client.connect("closed", self.closed)
         client.connect("teardown-request", self.torn_down)
+        print(f"from {client.get_connection().get_ip()}", flush=True)
         self.tell()
 
     def closed(self, _client):
@@ -65,19 +71,22 @@ class Clients:
         print(f"clients {self.open} {self.total}", flush=True)
 
 
-class ClockPictures:
-    """Pictures of noise below a row of 16 squares: a number that is counted 25 times a second since the machine started,
-    highest bit first. Whoever sees one can tell how old it is."""
+class NumberedPictures:
+    """Pictures of noise below a row of 16 squares: a number, highest bit first. It is counted 25 times a second since the
+    machine started, so that whoever sees one can tell how old it is; or it counts the pictures, and none can be missing."""
 
-    def __init__(self, source):
-        self.source = source
+    def __init__(self, source, counts):
+        self.source, self.made = source, (0 if counts else None)
         self.noise = [bytes(64 + (b & 63) for b in os.urandom(640 * 320)) for _ in range(8)]
         self.chroma = b"\x80" * (640 * 360 // 2)
         self.due = time.monotonic()
         GLib.timeout_add(1, self.next)
 
     def next(self):
-        number = int(time.monotonic() * 25) & 0xFFFF
+        if self.made is None:
+            number = int(time.monotonic() * 25) & 0xFFFF
+        else:
+            number, self.made = self.made & 0xFFFF, self.made + 1
         row = b"".join((b"\xeb" if number >> bit & 1 else b"\x10") * 40 for bit in reversed(range(16)))
         picture = row * 40 + self.noise[number % 8] + self.chroma
         if self.source.emit("push-buffer", Gst.Buffer.new_wrapped(picture)) != Gst.FlowReturn.OK:
@@ -87,22 +96,55 @@ class ClockPictures:
         return False
 
 
-def configure(_factory, media):
-    media.clock_pictures = ClockPictures(media.get_element().get_by_name_recurse_up("clock"))
+def configure(_factory, media, counts):
+    media.pictures = NumberedPictures(media.get_element().get_by_name_recurse_up("clock"), counts)
+
+
+def over_tls(server, pem):
+    """Everybody may do everything, once there is TLS."""
+    auth, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
+    auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(pem))
+    token.set_string("media.factory.role", "anybody")
+    auth.set_default_token(token)
+    server.set_auth(auth)
+
+
+def factory_of(path, pipeline, options):
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(pipeline)
+    factory.set_shared(True)
+    if options.tls:
+        permissions = GstRtspServer.RTSPPermissions()
+        for what in ("access", "construct"):
+            permissions.add_permission_for_role("anybody", f"media.factory.{what}", True)
+        factory.set_permissions(permissions)
+    if path.startswith(("/clock", "/count")):
+        factory.connect("media-configure", configure, path == "/count")
+    if path == "/count" and options.group:
+        pool = GstRtspServer.RTSPAddressPool()
+        pool.add_range(options.group, options.group, 20_000, 29_999, 1)
+        factory.set_address_pool(pool)
+        factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP_MCAST)
+        factory.set_multicast_iface(options.interface)
+    return factory
 
 
 def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", nargs="?", default="0")
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--tls")
+    parser.add_argument("--group")
+    parser.add_argument("--interface")
+    options = parser.parse_args()
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
-    server.set_address("127.0.0.1")
-    server.set_service(sys.argv[1] if len(sys.argv) > 1 else "0")
+    server.set_address(options.address)
+    server.set_service(options.port)
+    if options.tls:
+        over_tls(server, options.tls)
     for path, pipeline in MOUNTS.items():
-        factory = GstRtspServer.RTSPMediaFactory()
-        factory.set_launch(pipeline)
-        factory.set_shared(True)
-        if path.startswith("/clock"):
-            factory.connect("media-configure", configure)
-        server.get_mount_points().add_factory(path, factory)
+        server.get_mount_points().add_factory(path, factory_of(path, pipeline, options))
     server.connect("client-connected", Clients().connected)
     if server.attach(None) == 0:
         sys.exit("gst_server.py: the port is taken")

@@ -4,7 +4,10 @@
 //!     cargo bench --bench fanout -- --viewers 100,500 --transport tcp,udp --seconds 5 --rounds 5
 //!     cargo bench --bench fanout -- --viewers 100 --paced 0.8
 //!     cargo bench --bench fanout -- --viewers 100 --gop 10 --late 20
-//!     cargo bench --bench fanout -- --streams 200 --viewers 1000 --floor-program off
+//!     cargo bench --bench fanout -- --streams 200 --viewers 1000
+//!     cargo bench --bench fanout -- --viewers 100 --never-reading 10 --half-rate 10
+//!     cargo bench --bench fanout -- --storm 1000 --transport tcp,udp
+//!     cargo bench --bench fanout -- --idle --streams 200 --seconds 30
 //!
 //! Prints, for each round, the CPU time of the sending process per Gbit that arrived at viewers; the latency from the
 //! camera's write to a viewer's read, of the last and of the first packet of each frame (of sampled viewers, by a stamp in
@@ -12,6 +15,10 @@
 //! Then the medians and the ratio to the floor. Relay and floor take turns, because these figures drift with what else the
 //! machine does. `--gst` adds gst-rtsp-server's relay as a third where it is installed; it packs the pictures anew, so its
 //! packets carry no stamps.
+//!
+//! With bad viewers the relay takes turns with itself: without them and with them. All good viewers look at all their packets
+//! then: a frame is missed where the timestamps step over it or the sequence numbers have a gap. `--storm` and `--idle` measure
+//! something else instead: a crowd that comes within a second, and a relay that nobody watches.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -19,18 +26,22 @@
 )]
 
 mod floor;
+mod idle;
 #[path = "../load/mod.rs"]
 mod load;
+mod round;
+mod sender;
+mod storm;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::Command;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Parser;
 
 use load::camera::{Camera, Habit};
-use load::process::Process;
-use load::viewers::{self, Figures, Load};
+use load::viewers::{self, Load};
+use round::Round;
+use sender::{Kind, free_address, gst_is_installed, streams};
 
 /// What a viewer of the relay costs, against the floor.
 #[derive(Debug, Parser)]
@@ -59,6 +70,18 @@ struct Args {
     /// Viewers that come at the end of each round, for the time to the first key frame
     #[arg(long, default_value_t = 10)]
     late: usize,
+    /// Beside the viewers: as many that never read, over TCP. Without the floor program
+    #[arg(long, default_value_t = 0)]
+    never_reading: usize,
+    /// Beside the viewers: as many that read half of what the camera sends, over TCP
+    #[arg(long, default_value_t = 0)]
+    half_rate: usize,
+    /// In place of all that: this many viewers come within a second
+    #[arg(long)]
+    storm: Option<usize>,
+    /// In place of all that: nobody watches
+    #[arg(long)]
+    idle: bool,
     /// Worker threads of the relay (as many as there are cores unless given)
     #[arg(long)]
     workers: Option<usize>,
@@ -79,6 +102,12 @@ struct Args {
     bench: bool,
 }
 
+impl Args {
+    fn has_bad_ones(&self) -> bool {
+        self.never_reading + self.half_rate > 0
+    }
+}
+
 fn main() {
     let args = Args::parse();
     if let Some(floor) = &args.floor {
@@ -88,25 +117,22 @@ fn main() {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         println!("the limit of descriptors cannot be raised: {error}");
     }
+    if let Some(count) = args.storm {
+        return storm::run(&args, count);
+    }
+    if args.idle {
+        return idle::run(&args);
+    }
     let mut kinds = vec![Kind::Relay];
-    if args.floor_program == "on" && args.streams == 1 {
+    if args.has_bad_ones() {
+        kinds.push(Kind::Beside);
+    } else if args.floor_program == "on" && args.streams == 1 {
         kinds.push(Kind::Floor);
     }
     if args.gst && gst_is_installed() {
         kinds.push(Kind::Gst);
     }
-    println!(
-        "{:9} {:>7} {:6} {:>11} {:>8} {:>15} {:>15} {:>15} {:>10}",
-        "transport",
-        "viewers",
-        "what",
-        "ms CPU/Gbit",
-        "Mbit/s",
-        "last p50/p99 ms",
-        "first p50/p99",
-        "start p50/p99",
-        "KiB/viewer"
-    );
+    println!("{:9} {:>7} {:6} {}", "transport", "viewers", "what", Round::heads());
     for transport in &args.transport {
         for &viewers in &args.viewers {
             compare(&args, &kinds, transport, viewers);
@@ -121,9 +147,6 @@ fn compare(args: &Args, kinds: &[Kind], transport: &str, viewers: usize) {
         for (kind, rounds) in kinds.iter().zip(&mut rounds) {
             let round = round(args, *kind, transport, viewers);
             println!("{transport:9} {viewers:7} {:6} {round}", kind.name());
-            if round.lost > 0 {
-                println!("          {} viewers were disconnected", round.lost);
-            }
             rounds.push(round);
         }
     }
@@ -131,94 +154,24 @@ fn compare(args: &Args, kinds: &[Kind], transport: &str, viewers: usize) {
     for (kind, median) in kinds.iter().zip(&medians) {
         println!("{transport:9} {viewers:7} {:6} {median}  (medians)", kind.name());
     }
-    if let [relay, floor, ..] = medians.as_slice()
-        && kinds[1] == Kind::Floor
-    {
-        println!(
-            "{transport:9} {viewers:7} ratio: CPU {:.2}, last packet p50 {:.2}, p99 {:.2}",
-            relay.cpu_per_gbit / floor.cpu_per_gbit,
-            relay.last.0 / floor.last.0,
-            relay.last.1 / floor.last.1,
-        );
-    }
-}
-
-/// Who sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Relay,
-    Floor,
-    Gst,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Relay => "relay",
-            Self::Floor => "floor",
-            Self::Gst => "gst",
+    let [relay, other, ..] = medians.as_slice() else { return };
+    let (p50, p99) = (relay.last.0 / other.last.0, relay.last.1 / other.last.1);
+    match kinds[1] {
+        Kind::Floor => {
+            let cpu = relay.cpu_per_gbit / other.cpu_per_gbit;
+            println!("{transport:9} {viewers:7} ratio: CPU {cpu:.2}, last packet p50 {p50:.2}, p99 {p99:.2}");
         }
-    }
-}
-
-/// What one round measured. Pairs are p50 and p99 in milliseconds.
-#[derive(Clone, Copy)]
-struct Round {
-    cpu_per_gbit: f64,
-    mbit_per_second: f64,
-    last: (f64, f64),
-    first: (f64, f64),
-    start: (f64, f64),
-    kib_per_viewer: f64,
-    lost: usize,
-}
-
-impl Round {
-    fn of(figures: &Figures) -> Self {
-        let gbit = figures.bytes as f64 * 8.0 / 1e9;
-        Self {
-            cpu_per_gbit: figures.cpu.as_secs_f64() * 1000.0 / gbit,
-            mbit_per_second: figures.mbit_per_second,
-            last: (figures.last.p50, figures.last.p99),
-            first: (figures.first.p50, figures.first.p99),
-            start: (figures.start.p50, figures.start.p99),
-            kib_per_viewer: figures.kib_per_viewer,
-            lost: figures.lost,
-        }
-    }
-
-    /// Of each figure by itself.
-    fn median(rounds: &[Self]) -> Self {
-        let of = |figure: fn(&Self) -> f64| {
-            let mut values: Vec<f64> = rounds.iter().map(figure).collect();
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
-        Self {
-            cpu_per_gbit: of(|r| r.cpu_per_gbit),
-            mbit_per_second: of(|r| r.mbit_per_second),
-            last: (of(|r| r.last.0), of(|r| r.last.1)),
-            first: (of(|r| r.first.0), of(|r| r.first.1)),
-            start: (of(|r| r.start.0), of(|r| r.start.1)),
-            kib_per_viewer: of(|r| r.kib_per_viewer),
-            lost: rounds.iter().map(|r| r.lost).sum(),
-        }
-    }
-}
-
-impl std::fmt::Display for Round {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let pair = |(p50, p99): (f64, f64)| format!("{p50:.2} / {p99:.2}");
-        write!(
-            f,
-            "{:11.1} {:8.1} {:>15} {:>15} {:>15} {:10.1}",
-            self.cpu_per_gbit,
-            self.mbit_per_second,
-            pair(self.last),
-            pair(self.first),
-            pair(self.start),
-            self.kib_per_viewer
-        )
+        Kind::Beside => println!(
+            "{transport:9} {viewers:7} beside {} that never read and {} at half rate: last packet p50 {:.2}, p99 {:.2} of what \
+             it is without; {} good ones were disconnected, {} frames were missed",
+            args.never_reading,
+            args.half_rate,
+            1.0 / p50,
+            1.0 / p99,
+            other.lost,
+            other.missed
+        ),
+        Kind::Relay | Kind::Gst => {}
     }
 }
 
@@ -226,22 +179,9 @@ fn round(args: &Args, kind: Kind, transport: &str, viewers: usize) -> Round {
     let gop = Duration::from_secs_f64(args.gop);
     let camera = Camera::start(Habit { paced: args.paced, gop });
     let address = free_address();
-    let streams: Vec<String> = match args.streams {
-        0 | 1 => vec!["cam".to_owned()],
-        many => (0..many).map(|index| format!("cam{index}")).collect(),
-    };
-    let process = match kind {
-        Kind::Relay => relay(args, address, &camera, &streams),
-        Kind::Floor => {
-            let this = std::env::current_exe().unwrap();
-            let camera = camera.address().to_string();
-            Process::start(this.to_str().unwrap(), &["--floor", &address.to_string(), &camera])
-        }
-        Kind::Gst => {
-            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/fanout/gst_relay.py");
-            Process::start(PYTHON, &[script, &address.port().to_string(), &camera.url()])
-        }
-    };
+    let streams = streams(args.streams);
+    let process = kind.start(args, address, &camera, &streams);
+    let bad = kind == Kind::Beside;
     let load = Load {
         address,
         streams: &streams,
@@ -251,43 +191,9 @@ fn round(args: &Args, kind: Kind, transport: &str, viewers: usize) -> Round {
         // The floor knows no key frames.
         late: if kind == Kind::Floor { 0 } else { args.late },
         patience: gop + Duration::from_secs(1),
+        look_at_all: args.has_bad_ones(),
+        never_reading: if bad { args.never_reading } else { 0 },
+        half_rate: if bad { args.half_rate } else { 0 },
     };
     Round::of(&viewers::run(load, &process))
 }
-
-/// The relay with these streams, all from one camera.
-fn relay(args: &Args, address: SocketAddr, camera: &Camera, streams: &[String]) -> Process {
-    let (rtsp, url) = (address.to_string(), camera.url());
-    let workers = args.workers.map(|count| count.to_string());
-    let mut arguments = vec!["--rtsp-listen", &rtsp, "--http-listen", "127.0.0.1:0", "--log-level", "error"];
-    if let Some(workers) = &workers {
-        arguments.extend(["--workers", workers]);
-    }
-    if streams.len() == 1 {
-        arguments.push(&url);
-        return Process::start(&args.binary, &arguments);
-    }
-    let listed: String = streams.iter().map(|stream| format!("  {stream}: {url}\n")).collect();
-    let config = std::env::temp_dir().join(format!("fanout-{}.yml", std::process::id()));
-    std::fs::write(&config, format!("rtsp:\n  udp_ports: [0, 0]\nstreams:\n{listed}")).unwrap();
-    arguments.extend(["--config", config.to_str().unwrap()]);
-    Process::start(&args.binary, &arguments)
-}
-
-fn gst_is_installed() -> bool {
-    let check = "import gi; gi.require_version('GstRtspServer', '1.0')";
-    let installed =
-        Command::new(PYTHON).args(["-c", check]).output().is_ok_and(|output| output.status.success());
-    if !installed {
-        println!("gst-rtsp-server is not installed (python3-gi, gir1.2-gst-rtsp-server-1.0)");
-    }
-    installed
-}
-
-/// An address that was free a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
-}
-
-/// Debian's own, which has the bindings.
-const PYTHON: &str = "/usr/bin/python3";

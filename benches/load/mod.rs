@@ -2,5 +2,7 @@
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
 pub(crate) mod camera;
+pub(crate) mod connect;
 pub(crate) mod process;
 pub(crate) mod viewers;
+pub(crate) mod watch;

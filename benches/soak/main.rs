@@ -23,8 +23,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinSet, LocalSet};
 
 use load::camera::{Camera, Habit};
+use load::connect::{Viewer, connect};
 use load::process::Process;
-use load::viewers::{Viewer, connect};
 
 /// What a relay grows by under viewers that come and go.
 #[derive(Debug, Parser)]

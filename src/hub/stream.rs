@@ -105,10 +105,12 @@ impl Stream {
         self.cache().key()
     }
 
-    /// How far a viewer is behind the live edge: how much later than the last burst it was given the newest one arrived.
-    pub fn lag(&self, viewer: &Viewer) -> Duration {
+    /// How far a viewer is behind the live edge: how much later than the last burst it was given, or than its PLAY where it
+    /// was given none since, the newest one arrived. `None` while it pauses.
+    pub fn lag(&self, viewer: &Viewer) -> Option<Duration> {
+        viewer.playing_since()?;
         let newest = self.cache().newest();
-        newest.map_or(Duration::ZERO, |newest| newest.saturating_duration_since(viewer.reached()))
+        Some(newest.map_or(Duration::ZERO, |newest| newest.saturating_duration_since(viewer.reached())))
     }
 
     /// Counters of this stream.

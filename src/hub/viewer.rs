@@ -69,7 +69,7 @@ impl Viewer {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// When the last burst it was given arrived from the source, or when it came itself.
+    /// When the last burst it was given arrived from the source, or when it said PLAY.
     pub fn reached(&self) -> Instant {
         self.since + Duration::from_micros(self.reached_micros.load(Ordering::Relaxed))
     }
@@ -186,7 +186,9 @@ impl Seat {
 
     /// Packets are to flow from now on.
     pub fn plays(&self) {
-        *self.viewer.playing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let now = Instant::now();
+        self.reached(now); // what went by during a pause is not what it lacks
+        *self.viewer.playing.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
     /// No packets are to flow for the time being.

@@ -2,7 +2,8 @@
 //!
 //! `client: auto` begins with `retina`. Where it refuses what a camera sends, or panics on it, the direct client takes
 //! over: at once, in the same attempt, if that happens in the handshake, with the next session if it happens later. That
-//! is remembered for as long as the process runs, and said in words.
+//! is remembered for as long as the process runs, and said in words. What the library lacks is the direct client's from
+//! the start: TLS, tunnels, proxies, multicast, and UDP, where datagrams overtake each other.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -49,6 +50,8 @@ pub(super) struct Clients {
     choice: ClientChoice,
     /// Each camera as it is printed, and why only the direct client gets there.
     cameras: Vec<(String, Option<&'static str>)>,
+    /// `transport: auto`: a session comes over UDP or over TCP.
+    either: bool,
     memory: Memory,
     /// Sources at which the direct client has had its try where the fault is the camera's or the user's in all likelihood.
     /// The reason for it while the try is still to come.
@@ -72,25 +75,28 @@ impl Clients {
             direct: Arc::new(direct),
             choice: settings.client,
             cameras: cameras.iter().map(needs).collect(),
+            either: udp_is_a_guess,
             memory,
             tried: Rc::default(),
             metrics,
         }
     }
 
-    fn takes_direct(&self, source: usize) -> bool {
-        let (camera, needs) = &self.cameras[source];
+    fn takes_direct(&self, request: &Request) -> bool {
+        let (camera, needs) = &self.cameras[request.source];
         match self.choice {
             ClientChoice::Retina => false,
             ClientChoice::Direct => true,
-            ClientChoice::Auto => needs.is_some() || self.memory.reason(camera).is_some(),
+            ClientChoice::Auto => {
+                request.transport == Transport::Udp || needs.is_some() || self.memory.reason(camera).is_some()
+            }
         }
     }
 }
 
 impl Client for Clients {
     fn open(&self, request: Request) -> Local<Result<Box<dyn Session>, Error>> {
-        if self.takes_direct(request.source) {
+        if self.takes_direct(&request) {
             return self.direct.open(request);
         }
         let (memory, (camera, _)) = (self.memory.clone(), self.cameras[request.source].clone());
@@ -152,7 +158,10 @@ impl Client for Clients {
             (ClientChoice::Auto, None) => self
                 .memory
                 .reason(camera)
-                .map(|reason| format!("The direct client speaks with it, since retina does not: {reason}.")),
+                .map(|reason| format!("The direct client speaks with it, since retina does not: {reason}."))
+                .or_else(|| {
+                    self.either.then(|| format!("Over UDP the direct client speaks with it: {OUT_OF_ORDER}."))
+                }),
         };
         sentence.into_iter().collect()
     }
@@ -169,6 +178,8 @@ fn beyond_retina(camera: &CameraUrl, settings: &Settings) -> Option<&'static str
         Some("retina has neither TLS nor tunnels")
     } else if settings.transport == UpstreamTransport::Multicast {
         Some("retina has no multicast")
+    } else if settings.transport == UpstreamTransport::Udp {
+        Some(OUT_OF_ORDER)
     } else if proxy.is_some() {
         Some("retina knows no proxy")
     } else if source_address.is_some() {
@@ -232,6 +243,9 @@ impl Drop for Watched {
         }
     }
 }
+
+/// One datagram in four that overtakes others cost it most of the pictures.
+const OUT_OF_ORDER: &str = "retina throws away datagrams that come out of order";
 
 /// How long a session may hear nothing at all.
 const DEAF: Duration = Duration::from_secs(2);

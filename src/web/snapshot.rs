@@ -122,8 +122,8 @@ pub(super) struct ViewerState {
     packets: u64,
     bytes: u64,
     skipped_frames: u64,
-    /// How far its packets are behind the newest of the stream.
-    lag_seconds: f64,
+    /// How far its packets are behind the newest of the stream; nothing while it pauses.
+    lag_seconds: Option<f64>,
     latency_ms: f64,
 }
 
@@ -257,7 +257,7 @@ impl ViewerState {
             packets: viewer.packets(),
             bytes: viewer.bytes(),
             skipped_frames: viewer.skipped(),
-            lag_seconds: rounded(stream.lag(viewer).as_secs_f64(), 3),
+            lag_seconds: stream.lag(viewer).map(|lag| rounded(lag.as_secs_f64(), 3)),
             latency_ms: rounded(viewer.latency().as_secs_f64() * 1e3, 3),
         }
     }

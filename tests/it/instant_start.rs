@@ -8,7 +8,7 @@ use crate::support::camera::Camera;
 use crate::support::eventually;
 use crate::support::relay::{Relay, camera_settings};
 use crate::support::rtp::{Rtp, SenderReport};
-use crate::support::viewer::{Answer, Frame, Viewer, assert_no_gap};
+use crate::support::viewer::{Answer, Frame, Viewer, assert_no_gap, stamps};
 
 /// A frame at 25 a second.
 const INTERVAL: u32 = 3600;
@@ -133,6 +133,69 @@ async fn without_a_fast_start_a_viewer_waits_for_the_next_key_frame() {
     let first = frames(&mut viewer, 1).await;
     assert_eq!(numbers(&first), [number]);
     assert_promised(&answer, 0, &first[0][0]);
+}
+
+#[tokio::test]
+async fn of_pictures_that_stand_for_themselves_the_newest_comes_at_once_and_no_older_one() {
+    for start in [FastStart::LiveEdge, FastStart::Cached, FastStart::Off] {
+        let camera = Camera::builder().jpeg(25).audio(Audio::Pcmu).manual().start().await;
+        let relay = relay(&camera, start).await;
+        camera.playing().await;
+        let mut newest = 0;
+        for count in 1..=5 {
+            newest = camera.frame().await;
+            relay.published("cam", count).await; // each is a burst
+        }
+        let url = relay.url("cam");
+        let mut viewers = Vec::new();
+        for (mut viewer, answer) in [Viewer::play_tcp(&url).await, Viewer::play_udp(&url).await] {
+            // The camera sends nothing meanwhile.
+            let at_once = if start == FastStart::Off { 0 } else { 1 };
+            let seen = frames(&mut viewer, at_once).await;
+            assert_eq!(numbers(&seen), vec![newest; at_once], "{start:?}");
+            viewers.push((viewer, answer, seen));
+        }
+        camera.frames(2).await;
+        for (mut viewer, answer, mut seen) in viewers {
+            seen.extend(frames(&mut viewer, 2).await);
+            assert_eq!(numbers(&seen)[seen.len() - 2..], [newest + 1, newest + 2], "{start:?}");
+            assert_promised(&answer, 0, &seen[0][0]);
+            assert_no_gap(seen.iter().flatten());
+            for (frame, number) in seen.iter().zip(numbers(&seen)) {
+                let payloads: Vec<_> = frame.iter().map(|packet| packet.payload.clone()).collect();
+                assert_eq!(payloads, camera.payloads_of(number, true), "{start:?}: frame {number}");
+            }
+            for two in seen.windows(2) {
+                assert_eq!(two[1][0].timestamp.wrapping_sub(two[0][0].timestamp), INTERVAL, "{start:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn sound_alone_begins_with_what_comes_next_whatever_is_asked_for() {
+    let sdp = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=intercom\r\nt=0 0\r\na=control:*\r\n\
+               m=audio 0 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=control:track1\r\n";
+    for start in [FastStart::LiveEdge, FastStart::Cached, FastStart::Off] {
+        let camera = Camera::builder().audio(Audio::Pcmu).manual().start().await;
+        camera.set_sdp(Some(sdp));
+        let relay = relay(&camera, start).await;
+        camera.playing().await;
+        camera.frames(5).await;
+        relay.published("cam", 10).await; // 20 ms a packet
+        let url = relay.url("cam");
+        let viewers = [Viewer::play_tcp(&url).await, Viewer::play_udp(&url).await];
+        camera.frames(5).await;
+        for (mut viewer, answer) in viewers {
+            let sound = viewer.packets(0, 10).await;
+            let numbers: Vec<u32> = stamps(&sound).iter().map(|stamp| stamp.frame).collect();
+            assert_eq!(numbers, (10..20).collect::<Vec<_>>(), "{start:?}");
+            assert_promised(&answer, 0, &sound[0]);
+            assert_no_gap(&sound);
+            assert!(sound.windows(2).all(|two| two[1].timestamp.wrapping_sub(two[0].timestamp) == 160));
+            assert_eq!(viewer.next_report(0).await.ssrc, sound[0].ssrc);
+        }
+    }
 }
 
 #[tokio::test]

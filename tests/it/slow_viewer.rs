@@ -130,7 +130,7 @@ async fn who_is_too_slow_is_disconnected_where_that_is_the_rule() {
     let slow = Viewer::play_narrow(&relay.url("cam")).await;
     let closed = "fanlight_viewer_disconnects_total{reason=\"too_slow\",stream=\"cam\"}";
     let deadline = tokio::time::Instant::now() + 2 * PATIENCE;
-    let lag = || relay.stream("cam").viewers().first().map(|viewer| relay.stream("cam").lag(viewer));
+    let lag = || relay.stream("cam").viewers().first().and_then(|viewer| relay.stream("cam").lag(viewer));
     let mut furthest = Duration::ZERO;
     while relay.metric(closed) == 0.0 {
         furthest = furthest.max(lag().unwrap_or_default());

@@ -2,11 +2,13 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import tempfile
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from .programs import BINARY, CLIP, ROOT, Failure, ForeignServer, Relay, answers, free_port, free_udp_pair, run_apart
@@ -202,6 +204,21 @@ def check_command():
                 raise Failure(f"a secret is printed:\n{complaints}")
 
 
+def descriptors():
+    """The limit of open files is raised as far as it goes, and the log says when that may be too little."""
+    soft, most = 256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    enough = min(most, 8192)
+    for hard, limit in ((soft, soft), (enough, enough)):
+        with Relay(preexec=partial(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))) as relay:
+            limits = Path(f"/proc/{relay.process.pid}/limits").read_text()
+            now = re.search(r"Max open files +(\d+) +(\d+)", limits).groups()
+            if now != (str(limit), str(hard)):
+                raise Failure(f"limits {now} and not {limit} of {hard}")
+            warned = re.search(r"fewer descriptors than .*limit=(\d+)", relay.log())
+            if (hard < 4096) != bool(warned):
+                raise Failure(f"with {hard} descriptors the log says:\n{relay.log()}")
+
+
 def unit_file():
     """The systemd unit gives away next to no rights, and its commands are such that the binary knows."""
     unit = ROOT / "config/fanlight.service"
@@ -222,4 +239,5 @@ CHECKS = {
     "reload": reload,
     "refusals": refusals,
     "check names every mistake": check_command,
+    "descriptors": descriptors,
 }

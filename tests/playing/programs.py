@@ -30,14 +30,15 @@ class Skipped(Exception):
 class Program:
     """A server in the background, its output in files."""
 
-    def __init__(self, name, *command):
+    def __init__(self, name, *command, env=None, preexec=None):
         self.name = name
         self.folder = Path(tempfile.mkdtemp(prefix=f"fanlight-{name}-"))
         self.stdout, self.stderr = self.folder / "stdout", self.folder / "stderr"
         with open(self.stdout, "wb") as out, open(self.stderr, "wb") as err:
             self.process = subprocess.Popen(
-                [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT
-            )
+                [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=ROOT,
+                env={**os.environ, **(env or {})}, preexec_fn=preexec,
+            )  # fmt: skip
 
     def __enter__(self):
         return self
@@ -163,10 +164,10 @@ def answers(url, method="DESCRIBE"):
 class Relay(Program):
     """The binary under test, on ports of its own, up when `stream` is."""
 
-    def __init__(self, *arguments, stream="demo"):
-        self.rtsp, self.http = free_port(), free_port()
-        listen = ["--rtsp-listen", f"127.0.0.1:{self.rtsp}", "--http-listen", f"127.0.0.1:{self.http}"]
-        super().__init__("fanlight", BINARY, *arguments, *listen)
+    def __init__(self, *arguments, stream="demo", host="127.0.0.1", env=None, preexec=None):
+        self.rtsp, self.http, self.host = free_port(), free_port(), host
+        listen = ["--rtsp-listen", f"{host}:{self.rtsp}", "--http-listen", f"127.0.0.1:{self.http}"]
+        super().__init__("fanlight", BINARY, *arguments, *listen, env=env, preexec=preexec)
         self.url = self.url_of(stream)
 
     def __enter__(self):
@@ -181,7 +182,7 @@ class Relay(Program):
         return answers(self.url) == 200
 
     def url_of(self, stream):
-        return f"rtsp://127.0.0.1:{self.rtsp}/{stream}"
+        return f"rtsp://{self.host}:{self.rtsp}/{stream}"
 
     def get(self, path):
         return self.request(path, "GET")
@@ -220,15 +221,22 @@ class FileServer(Program):
 class ForeignServer(Program):
     """GStreamer's RTSP server, which counts its clients."""
 
-    def __init__(self, port=0):
-        super().__init__("gst-server", "/usr/bin/python3", ROOT / "tests/gst_server.py", port)
+    def __init__(self, port=0, *options, host="127.0.0.1", prefix=()):
+        self.host = host
+        program = ("/usr/bin/python3", ROOT / "tests/gst_server.py", port, "--address", host.strip("[]"))
+        super().__init__("gst-server", *prefix, *program, *options)
 
     def __enter__(self):
         line = self.wait_for("its port", lambda: re.search(r"listening (\d+)\n", self.said()), 30)
-        self.url = f"rtsp://127.0.0.1:{line.group(1)}"
+        self.port = int(line.group(1))
+        self.url = f"rtsp://{self.host}:{self.port}"
         return self
 
     def clients(self):
         """Connections open now, and all so far."""
         counts = re.findall(r"clients (\d+) (\d+)\n", self.said())
         return tuple(int(n) for n in counts[-1]) if counts else (0, 0)
+
+    def peers(self):
+        """The addresses that connections came from, in order."""
+        return re.findall(r"from (\S+)\n", self.said())

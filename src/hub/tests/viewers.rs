@@ -71,3 +71,27 @@ fn a_seat_counts_what_its_viewer_gets_and_how_it_leaves() {
         assert_eq!(source.metric(&series), 1.0);
     }
 }
+
+#[test]
+fn a_viewer_that_pauses_is_behind_by_nothing_and_afterwards_counts_from_its_play() {
+    let mut source = Source::live();
+    let stream = source.stream();
+    let seat = join(&stream);
+    let viewer = Arc::clone(seat.viewer());
+    assert_eq!(stream.lag(&viewer), None, "it has not said PLAY");
+    seat.plays();
+    source.send(VIDEO, KEY, 10_000);
+    let seconds = |lag: Option<Duration>| lag.map(|lag| lag.as_secs_f64().round());
+    assert_eq!(seconds(stream.lag(&viewer)), Some(10.0));
+    seat.reached(source.started + Duration::from_secs(10));
+    assert_eq!(seconds(stream.lag(&viewer)), Some(0.0));
+    seat.pauses();
+    source.send(VIDEO, INTER, 30_000);
+    assert_eq!(stream.lag(&viewer), None);
+    seat.plays();
+    assert_eq!(
+        seconds(stream.lag(&viewer)),
+        Some(30.0),
+        "from its PLAY, which the clock of this test has at 0"
+    );
+}

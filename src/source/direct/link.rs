@@ -98,8 +98,9 @@ async fn tcp(host: &str, port: u16, from: Option<IpAddr>) -> Result<TcpStream, E
             Err(error) => last = Some(error),
         }
     }
+    let from = from.map(|from| format!(" from {from}")).unwrap_or_default();
     Err(match last {
-        Some(error) => io_error(&error, Step::Connect, "connecting"),
+        Some(error) => io_error(&error, Step::Connect, &format!("connecting{from}")),
         None => Error::new(FailureClass::NameLookup, "connecting: the host's name has no usable address"),
     })
 }

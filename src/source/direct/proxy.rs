@@ -103,7 +103,11 @@ async fn http(proxy: &Proxy, stream: &mut dyn Duplex, host: &str, port: u16) -> 
         match head.map(|(head, _)| head.status.0) {
             None => {}
             Some(200..300) => return Ok(()),
-            Some(407) => return Err(denied("the proxy asks for another user name or password (407)")),
+            // tinyproxy says 401 to a wrong password, and 407 to none.
+            Some(status @ (401 | 407)) => {
+                let words = format!("the proxy asks for another user name or password ({status})");
+                return Err(denied(&words));
+            }
             Some(status) => return Err(refused(&format!("the proxy answers {status}"))),
         }
     }
@@ -208,6 +212,7 @@ mod tests {
         assert_eq!(done, Ok(()));
         for (answer, class) in [
             (&b"HTTP/1.1 407 No\r\n\r\n"[..], FailureClass::Unauthorized),
+            (b"HTTP/1.0 401 Unauthorized\r\n\r\n", FailureClass::Unauthorized),
             (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", FailureClass::Protocol),
             (b"SSH-2.0-x\r\n", FailureClass::Protocol),
         ] {

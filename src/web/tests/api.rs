@@ -111,13 +111,17 @@ async fn viewers_are_listed_and_can_be_disconnected() {
     let seat = publisher.stream().join(ME, Transport::Udp, Some("mpv".to_owned()));
     seat.sent(10, 14_000, Duration::from_millis(4));
     seat.skipped(crate::vocabulary::Skip::Lagged, 3);
-    let _other = publisher.stream().join(ME, Transport::Tcp, None);
+    seat.plays();
+    let other = publisher.stream().join(ME, Transport::Tcp, None);
+    other.plays();
+    other.pauses();
     let viewers = site.get("/api/v1/streams/door/viewers").await.json();
     let viewer = &viewers["viewers"][0];
     assert_eq!((&viewer["peer"], &viewer["transport"]), (&json!("127.0.0.1"), &json!("udp")));
     assert_eq!((&viewer["packets"], &viewer["bytes"]), (&json!(10), &json!(14_000)));
     assert_eq!((&viewer["user_agent"], &viewer["skipped_frames"]), (&json!("mpv"), &json!(3)));
     assert_eq!(viewer["lag_seconds"], 0.0, "nothing has come that it could lack");
+    assert_eq!(viewers["viewers"][1]["lag_seconds"], Value::Null, "who pauses lacks nothing");
     let latency = viewer["latency_ms"].as_f64().unwrap();
     assert!((4.0..1000.0).contains(&latency));
     let stream = site.get("/api/v1/streams/door").await.json();

@@ -12,6 +12,7 @@ pub mod dice;
 pub mod digest;
 pub mod h264;
 pub mod h265;
+pub mod jpeg;
 pub mod proof;
 pub mod relay;
 pub mod rtp;

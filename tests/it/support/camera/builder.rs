@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::super::h264::{Delivery, H264, ParameterSets};
 use super::super::h265::H265;
+use super::super::jpeg::Jpeg;
 use super::connection::Ending;
 use super::media::{Media, Video};
 use super::{Audio, Camera, Close, Encoder, Extra, Fault, Host, Network, Settings, Shared, encode, host};
@@ -68,6 +69,13 @@ impl Builder {
         self
     }
 
+    /// MJPEG at this rate: every frame is a key frame.
+    pub fn jpeg(mut self, fps: u32) -> Self {
+        self.media.video = Video::Jpeg(Jpeg { packets_per_frame: 6, packet_size: 1000 });
+        self.media.fps = fps;
+        self
+    }
+
     /// Parameter sets are not in the SDP, only in-band.
     pub fn bare_sdp(mut self) -> Self {
         self.media.bare = true;
@@ -91,6 +99,7 @@ impl Builder {
         match &mut self.media.video {
             Video::H264(video) => video.packets_per_frame = packets,
             Video::H265(video) => video.packets_per_frame = packets,
+            Video::Jpeg(video) => video.packets_per_frame = packets,
         }
         self
     }
@@ -100,6 +109,7 @@ impl Builder {
         match &mut self.media.video {
             Video::H264(video) => video.packet_size = bytes,
             Video::H265(video) => video.packet_size = bytes,
+            Video::Jpeg(video) => video.packet_size = bytes,
         }
         self
     }

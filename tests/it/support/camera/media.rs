@@ -3,6 +3,7 @@
 use super::super::audio::Audio;
 use super::super::h264::H264;
 use super::super::h265::H265;
+use super::super::jpeg::Jpeg;
 use super::super::stamp::Stamp;
 
 /// The video encoder.
@@ -10,6 +11,7 @@ use super::super::stamp::Stamp;
 pub enum Video {
     H264(H264),
     H265(H265),
+    Jpeg(Jpeg),
 }
 
 impl Video {
@@ -18,6 +20,7 @@ impl Video {
         match self {
             Self::H264(video) => video.frame(number, key),
             Self::H265(video) => video.frame(number, key),
+            Self::Jpeg(video) => video.frame(number),
         }
     }
 }
@@ -119,6 +122,7 @@ impl Media {
         let video = match &self.video {
             Video::H264(video) => video.sdp(96),
             Video::H265(video) => video.sdp(96),
+            Video::Jpeg(video) => video.sdp(96),
         };
         if self.bare {
             // They are the last parameters of the fmtp, which is the last line.

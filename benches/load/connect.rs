@@ -1,0 +1,103 @@
+//! How a viewer comes: DESCRIBE, SETUP, PLAY.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+
+/// A viewer in play.
+pub(crate) struct Viewer {
+    pub(crate) control: TcpStream,
+    /// Where its packets come, if over UDP.
+    pub(crate) media: Option<UdpSocket>,
+    /// When it said PLAY.
+    pub(crate) asked: Instant,
+    /// The id of its session.
+    pub(crate) session: String,
+}
+
+/// Connects a viewer and lets it play. The relay may still be starting.
+pub(crate) async fn connect(address: SocketAddr, stream: &str, udp: bool) -> Viewer {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while let Err(error) = TcpStream::connect(address).await {
+        assert!(Instant::now() < deadline, "{address}: {error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    try_connect(address, stream, udp, None).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same once, with a receive buffer of this size.
+///
+/// # Errors
+/// What the relay said, or that it said nothing.
+pub(crate) async fn try_connect(
+    address: SocketAddr,
+    stream: &str,
+    udp: bool,
+    receive_buffer: Option<u32>,
+) -> Result<Viewer, String> {
+    let broken = |error: io::Error| format!("{address}: {error}");
+    let socket = TcpSocket::new_v4().map_err(broken)?;
+    if let Some(bytes) = receive_buffer {
+        socket.set_recv_buffer_size(bytes).map_err(broken)?;
+    }
+    let mut socket = socket.connect(address).await.map_err(broken)?;
+    let mut media = None;
+    while udp && media.is_none() {
+        let bound = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        media = bound.local_addr().unwrap().port().is_multiple_of(2).then_some(bound);
+    }
+    let transport = match &media {
+        Some(media) => {
+            let port = media.local_addr().unwrap().port();
+            format!("RTP/AVP;unicast;client_port={port}-{}", port + 1)
+        }
+        None => "RTP/AVP/TCP;unicast;interleaved=0-1".to_owned(),
+    };
+    let mut session = String::new();
+    let mut asked = Instant::now();
+    // What follows `control:` in the description; other relays have other names.
+    let mut track = "trackID=0".to_owned();
+    for method in ["DESCRIBE", "SETUP", "PLAY"] {
+        let (path, headers) = match method {
+            "SETUP" => (format!("{stream}/{track}"), format!("Transport: {transport}\r\n")),
+            "PLAY" => (format!("{stream}/"), String::new()),
+            _ => (stream.to_owned(), String::new()),
+        };
+        asked = Instant::now();
+        let request =
+            format!("{method} rtsp://{address}/{path} RTSP/1.0\r\nCSeq: 1\r\n{session}{headers}\r\n");
+        socket.write_all(request.as_bytes()).await.map_err(broken)?;
+        // Byte by byte: what follows the answer to PLAY is media.
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await.map_err(broken)?);
+        }
+        let head = String::from_utf8(head).unwrap();
+        if !head.starts_with("RTSP/1.0 200 ") {
+            return Err(format!("{method}: {head}"));
+        }
+        let field = |name| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        if let Some(id) = field("Session:") {
+            session = format!("Session: {}\r\n", id.split(';').next().unwrap_or_default());
+        }
+        let length = field("Content-Length:").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        socket.read_exact(&mut body).await.map_err(broken)?;
+        let body = String::from_utf8_lossy(&body);
+        if let Some((_, media)) = body.split_once("m=video")
+            && let Some(control) = media.lines().find_map(|line| line.strip_prefix("a=control:"))
+        {
+            control.trim().rsplit('/').next().unwrap_or_default().clone_into(&mut track);
+        }
+    }
+    let media = media.map(|media| {
+        socket2::SockRef::from(&media).set_recv_buffer_size(1 << 20).unwrap();
+        media.set_nonblocking(true).unwrap();
+        UdpSocket::from_std(media).unwrap()
+    });
+    let session = session.trim_start_matches("Session: ").trim().to_owned();
+    Ok(Viewer { control: socket, media, asked, session })
+}
