@@ -54,6 +54,8 @@ labels! {
     pub enum Transport {
         /// Interleaved in the RTSP connection (RFC 2326 section 10.12).
         Tcp => "tcp",
+        /// The same, in a connection over TLS.
+        Tls => "tls",
         /// UDP unicast on a pair of ports.
         Udp => "udp",
     }

@@ -7,6 +7,7 @@ mod healthcheck;
 mod log;
 mod relay;
 mod reload;
+mod self_signed;
 mod serve_file;
 mod streams;
 
@@ -31,6 +32,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check { file }) => check(&file),
         Some(Command::Healthcheck { url }) => finish(healthcheck::run(&url).map(|()| Stopped::Cleanly)),
         Some(Command::HashPassword { user }) => finish(credentials::hash_password(&user)),
+        Some(Command::SelfSigned(args)) => finish(self_signed::run(&args)),
         Some(Command::Link(args)) => match Config::load(&args.config) {
             Ok(config) => finish(credentials::link(&config, &args)),
             Err(error) => {

@@ -45,6 +45,9 @@ pub(super) struct ProcessWide {
     pub(super) rtcp_fraction_lost: Histogram,
     pub(super) rtcp_round_trip_seconds: Histogram,
     pub(super) auth_failures: IntCounter,
+    pub(super) connections: IntGaugeVec,
+    pub(super) certificate_expiry: IntGauge,
+    pub(super) tls_handshake_failures: IntCounter,
     pub(super) task_panics: IntCounter,
 }
 
@@ -237,6 +240,21 @@ pub(super) fn register(registry: &Registry) -> (Families, ProcessWide) {
         auth_failures: {
             let counter =
                 IntCounter::new("fanlight_auth_failures_total", "Requests refused for their credentials.");
+            add(r, counter.expect("the name is valid"))
+        },
+        connections: int_gauge(r, "connections", "RTSP connections that are open.", &["transport"]),
+        certificate_expiry: {
+            let gauge = IntGauge::new(
+                "fanlight_certificate_expiry_timestamp_seconds",
+                "Unix time at which the certificate of the TLS ports expires; 0 without one.",
+            );
+            add(r, gauge.expect("the name is valid"))
+        },
+        tls_handshake_failures: {
+            let counter = IntCounter::new(
+                "fanlight_tls_handshake_failures_total",
+                "Connections to a TLS port, of RTSP or HTTP, on which no TLS session came about.",
+            );
             add(r, counter.expect("the name is valid"))
         },
         task_panics: {

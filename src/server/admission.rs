@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus::IntGauge;
 use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
@@ -73,6 +74,9 @@ pub(super) struct SessionPlace {
     admission: Arc<Admission>,
     peer: IpAddr,
 }
+
+/// A connection that is counted in the metrics for as long as this lives.
+pub(super) struct Open(IntGauge);
 
 impl Admission {
     /// Nobody is there yet.
@@ -217,6 +221,20 @@ impl Place {
             self.admission.reached(&mut here, limit, format_args!("{peer} waits for answers: rtsp.{limit}"));
         }
         wait
+    }
+}
+
+impl Open {
+    pub(super) fn count(metrics: &Metrics, over_tls: bool) -> Self {
+        let gauge = if over_tls { &metrics.connections_tls } else { &metrics.connections_tcp };
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -15,16 +15,18 @@ use tokio::time::{self, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::admission::Place;
+use super::admission::{Open, Place};
 use super::fanout::{self, Subscriber};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, hang_up};
+use super::secure;
 use super::session::Next;
 use super::udp::UdpHandle;
 use crate::access::{Schemes, Visitor};
 use crate::config::SlowViewer;
 use crate::hub::Stream;
 use crate::rtsp::{self, Item, Response};
-use crate::vocabulary::Disconnect;
+use crate::tls::Certificates;
+use crate::vocabulary::{Disconnect, Transport};
 
 /// The task of one connection, from accept to close.
 #[derive(Debug)]
@@ -61,6 +63,7 @@ pub(super) struct Connection {
 /// Serves a connection to its end.
 pub(super) async fn serve(
     socket: TcpStream,
+    certificates: Option<Arc<Certificates>>,
     peer: SocketAddr,
     place: Place,
     shared: Arc<Shared>,
@@ -74,6 +77,24 @@ pub(super) async fn serve(
     let keep_alive = TcpKeepalive::new().with_time(shared.settings.session_timeout);
     let _ = SockRef::from(&socket).set_tcp_keepalive(&keep_alive);
     let Ok(local) = socket.local_addr() else { return };
+    let evicted = place.evicted.clone();
+    let secured = async {
+        let Some(certificates) = certificates else { return Some((socket, None)) };
+        let limit = shared.settings.request_timeout;
+        let shaken = secure::shake(&certificates, socket, peer, limit, &shared.metrics).await;
+        shaken.map(|(socket, secure)| (socket, Some(secure)))
+    };
+    let secured = tokio::select! {
+        biased;
+        // First: without TLS there is nothing to wait for.
+        secured = secured => secured,
+        () = evicted.cancelled() => return tracing::trace!(%peer, "a silent connection made room"),
+        () = stop.cancelled() => return,
+    };
+    let Some((socket, secure)) = secured else { return };
+    let outbox = Outbox::new(socket, secure);
+    let over_tls = outbox.transport() == Transport::Tls;
+    let _open = Open::count(&shared.metrics, over_tls);
     let mut connection = Connection {
         shared,
         peer,
@@ -81,7 +102,7 @@ pub(super) async fn serve(
         sessions: Vec::new(),
         udp: Vec::new(),
         described: None,
-        visitor: Visitor::new(peer.ip(), Schemes { digest: true, basic: false }),
+        visitor: Visitor::new(peer.ip(), Schemes { digest: true, basic: over_tls }),
         closing: None,
         input: BytesMut::new(),
         incomplete: None,
@@ -90,7 +111,7 @@ pub(super) async fn serve(
         place,
         paced: None,
         finished: false,
-        outbox: Rc::new(Outbox::new(socket)),
+        outbox: Rc::new(outbox),
     };
     let reason = match connection.run(&stop).await {
         Ok(reason) => reason,
@@ -101,7 +122,9 @@ pub(super) async fn serve(
             Disconnect::Closed
         }
     };
-    tracing::debug!(%peer, reason = reason.as_str(), "a connection ended");
+    let hint =
+        secure::is_hello(&connection.input).then_some("TLS on the port of plain RTSP, see rtsp.tls_listen");
+    tracing::debug!(%peer, reason = reason.as_str(), hint, "a connection ended");
     connection.farewell(reason).await;
 }
 
@@ -125,6 +148,8 @@ impl Connection {
         let mut stopped = pin!(stop.cancelled());
         let evicted = self.place.evicted.clone();
         let mut evicted = pin!(evicted.cancelled());
+        // What came with the end of the handshake.
+        outbox.receive(&[], &mut self.input)?;
         let mut timer = pin!(time::sleep(self.shared.settings.request_timeout.min(TICK)));
         loop {
             // A request may wait for a source; the end does not wait for it.
@@ -132,6 +157,9 @@ impl Connection {
                 biased;
                 answered = self.answer_requests() => answered?,
                 () = &mut stopped => return Ok(Disconnect::Shutdown),
+            }
+            if self.finished {
+                self.closing.get_or_insert(Disconnect::Closed);
             }
             if let (Some(reason), true) = (self.closing, self.outbox.is_empty()) {
                 return Ok(reason);
@@ -184,6 +212,10 @@ impl Connection {
 
     /// Answers every complete request that has been read, as long as the answers find room.
     async fn answer_requests(&mut self) -> io::Result<()> {
+        if self.silent && secure::is_hello(&self.input) {
+            self.closing = Some(Disconnect::Protocol);
+            return Ok(());
+        }
         self.paced = self.paced.filter(|until| Instant::now() < *until);
         while self.closing.is_none()
             && self.paced.is_none()
@@ -260,11 +292,9 @@ impl Connection {
     fn read(&mut self, socket: &TcpStream) -> io::Result<()> {
         let mut chunk = [0; READ];
         match socket.try_read(&mut chunk) {
-            Ok(0) => {
-                self.finished = true;
-                self.closing = Some(Disconnect::Closed);
-            }
-            Ok(length) => self.input.extend_from_slice(&chunk[..length]),
+            Ok(0) => self.finished = true,
+            // What came before the end is answered yet.
+            Ok(length) => self.finished = self.outbox.receive(&chunk[..length], &mut self.input)?,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -348,24 +378,11 @@ impl Connection {
         for session in self.sessions.drain(..) {
             session.end(reason);
         }
+        // Who has gone does not hear it.
+        let _ = self.outbox.close();
         // To close with bytes unread is a reset, and with it the viewer may lose what it was told last.
         if !self.finished && !matches!(reason, Disconnect::WriteTimeout | Disconnect::TooSlow) {
             let _ = time::timeout_at(deadline, hang_up(socket)).await;
-        }
-    }
-}
-
-/// Sends FIN and reads on until the other side has closed, too.
-async fn hang_up(socket: &TcpStream) -> io::Result<()> {
-    SockRef::from(socket).shutdown(Shutdown::Write)?;
-    let mut ignored = [0; READ];
-    loop {
-        socket.readable().await?;
-        match socket.try_read(&mut ignored) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
         }
     }
 }
@@ -416,4 +433,4 @@ const MAX_IDLE_INPUT: usize = 4 << 10;
 const TICK: Duration = Duration::from_secs(2);
 
 /// How long the last words to a viewer may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);

@@ -18,6 +18,7 @@ mod playback;
 mod player;
 mod requests;
 mod scratch;
+mod secure;
 mod session;
 mod udp;
 
@@ -39,6 +40,7 @@ use crate::access::Access;
 use crate::config::Capacity;
 use crate::metrics::Metrics;
 use crate::rtsp::Limits;
+use crate::tls::Certificates;
 use crate::workers::Workers;
 use admission::{Admission, Place};
 use udp::UdpTable;
@@ -75,6 +77,15 @@ struct Shared {
     admission: Arc<Admission>,
     /// Ends every session.
     stop: CancellationToken,
+}
+
+/// Where viewers come in.
+#[derive(Debug)]
+pub struct Door {
+    /// The socket.
+    pub listener: TcpListener,
+    /// For RTSP over TLS (RTSPS); `None` = plain.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 /// An RTSP server.
@@ -124,6 +135,14 @@ impl Server {
     /// # Errors
     /// The UDP ports cannot be watched.
     pub async fn run(self, listener: TcpListener) -> io::Result<()> {
+        self.run_at(vec![Door { listener, certificates: None }]).await
+    }
+
+    /// The same at several doors.
+    ///
+    /// # Errors
+    /// The UDP ports cannot be watched.
+    pub async fn run_at(self, doors: Vec<Door>) -> io::Result<()> {
         let stop = &self.shared.stop;
         let receive = async {
             match &self.shared.udp {
@@ -131,14 +150,15 @@ impl Server {
                 None => std::future::pending().await,
             }
         };
+        let accept = futures_util::future::join_all(doors.into_iter().map(|door| self.accept(door)));
         tokio::select! {
             () = stop.cancelled() => Ok(()),
-            () = self.accept(listener) => Ok(()),
+            _ = accept => Ok(()),
             received = receive => received,
         }
     }
 
-    async fn accept(&self, listener: TcpListener) {
+    async fn accept(&self, Door { listener, certificates }: Door) {
         // Given up for a moment when the process has no descriptor left, so that a connection can be taken and closed:
         // who waits in the kernel's queue is not answered and does not know why.
         let mut reserve = File::open("/dev/null").ok();
@@ -146,7 +166,7 @@ impl Server {
             match listener.accept().await {
                 Ok((socket, peer)) => {
                     if let Ok(place) = self.shared.admission.connection(peer.ip()) {
-                        self.place(socket, peer, place);
+                        self.place(socket, certificates.clone(), peer, place);
                     }
                 }
                 Err(error) => {
@@ -165,13 +185,19 @@ impl Server {
     }
 
     /// Moves a connection to a worker.
-    fn place(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
+    fn place(
+        &self,
+        socket: TcpStream,
+        certificates: Option<Arc<Certificates>>,
+        peer: SocketAddr,
+        place: Place,
+    ) {
         let stop = self.shared.stop.child_token();
         let shared = Arc::clone(&self.shared);
         let Ok(socket) = socket.into_std() else { return };
         self.shared.workers.spawn("connection", move || async move {
             match TcpStream::from_std(socket) {
-                Ok(socket) => connection::serve(socket, peer, place, shared, stop).await,
+                Ok(socket) => connection::serve(socket, certificates, peer, place, shared, stop).await,
                 Err(error) => tracing::debug!(%peer, %error, "a connection could not be taken over"),
             }
         });

@@ -188,7 +188,8 @@ impl Connection {
             }
             (None, Offer::Tcp(wanted)) => {
                 let channels = self.free_channels(wanted, None)?;
-                let mut session = match self.new_session(mount, &described, uri, request, Transport::Tcp) {
+                let transport = self.outbox.transport();
+                let mut session = match self.new_session(mount, &described, uri, request, transport) {
                     Ok(session) => session,
                     Err(full) => return Ok(crowded(&full)),
                 };
@@ -221,10 +222,13 @@ impl Connection {
     fn choose(&self, request: &Request, found: Option<&Found>) -> Option<Offer> {
         let offers = request.headers.get_all("Transport").flat_map(transport::parse).collect::<Vec<_>>();
         let mut offers = offers.iter().filter_map(transport::TransportSpec::offer);
-        offers.find(|offer| match (offer.transport(), found) {
-            (Transport::Tcp, None | Some(Found::Here(_))) | (Transport::Udp, Some(Found::Udp(_))) => true,
-            (Transport::Udp, None) => self.shared.udp.is_some(),
-            (Transport::Tcp, Some(Found::Udp(_))) | (Transport::Udp, Some(Found::Here(_))) => false,
+        // Who asks over TLS does not want its media in the clear.
+        let in_clear = self.outbox.transport() == Transport::Tcp;
+        offers.find(|offer| match (offer, found) {
+            (Offer::Tcp(_), None | Some(Found::Here(_))) => true,
+            (Offer::Udp(_), Some(Found::Udp(_))) => in_clear,
+            (Offer::Udp(_), None) => in_clear && self.shared.udp.is_some(),
+            (Offer::Tcp(_), Some(Found::Udp(_))) | (Offer::Udp(_), Some(Found::Here(_))) => false,
         })
     }
 

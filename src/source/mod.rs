@@ -42,6 +42,7 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use direct::any_certificate;
 #[doc(hidden)]
 pub use direct::converse;
 pub use error::{Error, Step};

@@ -19,6 +19,7 @@ mod reconnect;
 mod rehearsal;
 mod relaying;
 mod reuse;
+mod rtsps;
 mod sessions;
 mod shutdown;
 mod slow_viewer;

@@ -182,7 +182,7 @@ impl Subscriber {
 impl Line {
     fn transport(&self) -> Transport {
         match self {
-            Self::Connection(_) => Transport::Tcp,
+            Self::Connection(outbox) => outbox.transport(),
             Self::Ports(_) => Transport::Udp,
         }
     }

@@ -47,6 +47,7 @@ use bytes::Bytes;
 
 pub(super) use client::Direct;
 pub use fuzzing::converse;
+pub(crate) use tls::any_certificate;
 
 use crate::rtp::WallTime;
 use crate::vocabulary::TrackId;

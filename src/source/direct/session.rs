@@ -237,7 +237,7 @@ impl Wire {
         let mut offers = Vec::new();
         for (index, track) in self.dialogue.description().tracks.iter().enumerate() {
             offers.push(match transport {
-                Transport::Tcp => Offer::Tcp(Channels::nth(index).ok_or_else(|| {
+                Transport::Tcp | Transport::Tls => Offer::Tcp(Channels::nth(index).ok_or_else(|| {
                     let words = "the camera's SDP has more tracks than there are channels";
                     Error::new(FailureClass::Protocol, words)
                 })?),

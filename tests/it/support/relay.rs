@@ -11,14 +11,16 @@ use fanlight::hub::{Hub, Status, Stream};
 use fanlight::jpeg::Clip;
 use fanlight::metrics::Metrics;
 use fanlight::rtsp::Limits;
-use fanlight::server::{ClipMount, ClipSettings, Mounts, Server, Settings, UdpPorts};
+use fanlight::server::{ClipMount, ClipSettings, Door, Mounts, Server, Settings, UdpPorts};
 use fanlight::source::{self, Sources};
+use fanlight::tls::{Certificates, Identity};
 use fanlight::vocabulary::{FailureClass, Phase};
 use fanlight::workers::Workers;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::tls::identity;
 use super::{PATIENCE, eventually, within};
 
 /// How a relay is to be.
@@ -29,6 +31,7 @@ pub struct Builder {
     settings: Settings,
     udp: bool,
     policy: Policy,
+    tls: Option<Identity>,
 }
 
 /// A relay that runs.
@@ -39,6 +42,7 @@ pub struct Relay {
     pub workers: Workers,
     pub access: Arc<Access>,
     address: SocketAddr,
+    tls: Option<(SocketAddr, Arc<Certificates>)>,
     stop: CancellationToken,
     stop_sources: CancellationToken,
     shared: Sources,
@@ -81,12 +85,23 @@ impl Relay {
             },
             udp: true,
             policy: Policy::default(),
+            tls: None,
         }
     }
 
     /// Where it serves RTSP.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it serves RTSP over TLS.
+    pub fn tls_address(&self) -> SocketAddr {
+        self.tls.as_ref().expect("a relay with a certificate").0
+    }
+
+    /// What it shows there.
+    pub fn certificates(&self) -> &Certificates {
+        &self.tls.as_ref().expect("a relay with a certificate").1
     }
 
     /// The URL of a stream.
@@ -204,6 +219,12 @@ impl Builder {
         self
     }
 
+    /// With a door for TLS, and a certificate for this name.
+    pub fn tls(mut self, name: &str) -> Self {
+        self.tls = Some(identity(name));
+        self
+    }
+
     /// TCP only.
     pub fn without_udp(mut self) -> Self {
         self.udp = false;
@@ -232,14 +253,23 @@ impl Builder {
         let access = Arc::new(Access::new(self.policy, Arc::clone(&metrics)));
         let server = Server::new(mounts, udp, self.settings, workers.clone(), stop.clone())
             .with_access(Arc::clone(&access));
+        let mut doors = vec![Door { listener, certificates: None }];
+        let mut tls = None;
+        if let Some(identity) = self.tls {
+            let certificates = Arc::new(Certificates::new(&identity).expect("suites"));
+            let listener = TcpListener::bind((loopback, 0)).await.expect("a port");
+            tls = Some((listener.local_addr().expect("an address"), Arc::clone(&certificates)));
+            doors.push(Door { listener, certificates: Some(certificates) });
+        }
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { server.run(listener).await.expect("the server serves") });
+        tasks.spawn(async move { server.run_at(doors).await.expect("the server serves") });
         Relay {
             hub,
             metrics,
             workers,
             access,
             address,
+            tls,
             stop,
             stop_sources,
             shared,
