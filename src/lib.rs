@@ -7,7 +7,7 @@
 //! | 5 | [`app`], the `fanlight` binary | wire everything | be imported |
 //! | 4 | [`source`] (cameras, files), [`server`] (RTSP to viewers), [`web`] (HTTP sidecar) | sockets, files, spawn | import each other |
 //! | 3 | [`hub`] (streams, ring, subscriptions), [`access`] (log-ins, rules), [`workers`] (threads) | share | sockets |
-//! | 2 | [`config`], [`metrics`] | read a file, count | sockets |
+//! | 2 | [`config`], [`metrics`], [`tls`] (certificates) | read a file, count | sockets |
 //! | 1 | [`rtp`], [`rtsp`], [`sdp`], [`codec`], [`jpeg`] | compute; `now` is an argument | tokio, sockets, clocks, locks |
 //! | 0 | [`vocabulary`] | | |
 //!
@@ -25,6 +25,7 @@ pub mod rtsp;
 pub mod sdp;
 pub mod server;
 pub mod source;
+pub mod tls;
 pub mod vocabulary;
 pub mod web;
 pub mod workers;

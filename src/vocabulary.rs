@@ -54,6 +54,8 @@ labels! {
     pub enum Transport {
         /// Interleaved in the RTSP connection (RFC 2326 section 10.12).
         Tcp => "tcp",
+        /// The same, in a connection over TLS.
+        Tls => "tls",
         /// UDP unicast on a pair of ports.
         Udp => "udp",
     }
@@ -88,6 +90,8 @@ labels! {
         ConnectTimeout => "connect_timeout",
         /// 401 or 403.
         Unauthorized => "unauthorized",
+        /// The camera's certificate is not one that is taken: not vouched for, or not the pinned one.
+        Certificate => "certificate",
         /// 404.
         NotFound => "not_found",
         /// 453 or 503: the camera has no session left.

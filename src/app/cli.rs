@@ -80,11 +80,13 @@ pub(super) enum Command {
         /// The user, who is part of the hash
         user: String,
     },
+    /// Make a certificate for tests, signed by itself, and its key
+    SelfSigned(SelfSignedArgs),
     /// Print a link with which anybody may watch a stream for a while
     Link(LinkArgs),
     /// Ask a running relay whether it is well: exit code 0 or 1, for container health checks
     Healthcheck {
-        /// The address to ask
+        /// The address to ask; over https:// any certificate will do
         #[arg(default_value = "http://127.0.0.1:8580/livez")]
         url: String,
     },
@@ -121,6 +123,25 @@ pub(super) struct ServeFileArgs {
 
     #[command(flatten)]
     pub(super) log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SelfSignedArgs {
+    /// The names and addresses that the relay is reached at; the first is the certificate's subject
+    #[arg(value_name = "NAME", default_values_t = ["localhost", "127.0.0.1", "::1"].map(str::to_owned))]
+    pub(super) names: Vec<String>,
+
+    /// How many days it is valid
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(super) days: u32,
+
+    /// The file for the certificate, which must not be there yet
+    #[arg(long, value_name = "FILE", default_value = "relay.crt")]
+    pub(super) certificate: PathBuf,
+
+    /// The file for the key, which nobody else may read; it must not be there yet
+    #[arg(long, value_name = "FILE", default_value = "relay.key")]
+    pub(super) key: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod healthcheck;
 mod log;
 mod relay;
 mod reload;
+mod self_signed;
 mod serve_file;
 mod streams;
 
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, LoadError};
@@ -31,6 +32,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check { file }) => check(&file),
         Some(Command::Healthcheck { url }) => finish(healthcheck::run(&url).map(|()| Stopped::Cleanly)),
         Some(Command::HashPassword { user }) => finish(credentials::hash_password(&user)),
+        Some(Command::SelfSigned(args)) => finish(self_signed::run(&args)),
         Some(Command::Link(args)) => match Config::load(&args.config) {
             Ok(config) => finish(credentials::link(&config, &args)),
             Err(error) => {
@@ -133,9 +135,19 @@ fn finish(ended: anyhow::Result<Stopped>) -> ExitCode {
 }
 
 /// Opens a listening socket; the error names the address and the key that sets it.
-async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({key})"))
+fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    let opened = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    opened().with_context(|| format!("cannot listen on {address} ({key})"))
 }
+
+/// Connections that wait for accept: what comes beyond has its SYN dropped, and tries again after a second. The system may
+/// allow less (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
 
 /// An address that can be opened on this machine: not the one that stands for all.
 fn reachable(address: SocketAddr) -> SocketAddr {

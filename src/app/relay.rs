@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -14,10 +15,11 @@ use super::reload::Reload;
 use super::streams::{Put, Streams};
 use super::{Mode, Plan, Stopped, demo, listen, reachable, say, serve_file, told_to_stop};
 use crate::access::{Access, Policy};
-use crate::config::{Config, StreamName};
+use crate::config::{Config, StreamName, Tls};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
-use crate::server::{Mounts, Server, UdpPorts};
+use crate::server::{Door, Mounts, Server, UdpPorts};
+use crate::tls::Certificates;
 use crate::web::{Change, Command, Control, Links, Web};
 use crate::workers::Workers;
 
@@ -31,17 +33,29 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
     let (stop, draining, web_stop) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
 
-    raise_descriptor_limit(config.rtsp.max_connections);
+    raise_descriptor_limit(config.rtsp.capacity.connections);
     let rtsp = match config.rtsp.listen {
-        Some(address) => Some(listen(address, "rtsp.listen").await?),
+        Some(address) => Some(listen(address, "rtsp.listen")?),
         None => None,
     };
     let http = match config.http.listen {
-        Some(address) => Some(listen(address, "http.listen").await?),
+        Some(address) => Some(listen(address, "http.listen")?),
+        None => None,
+    };
+    let certificates = match &config.tls {
+        Some(tls) => Some(Arc::new(certify(tls, &metrics)?)),
+        None => None,
+    };
+    let rtsps = match config.rtsp.tls_listen {
+        Some(address) => Some(listen(address, "rtsp.tls_listen")?),
+        None => None,
+    };
+    let https = match config.http.tls_listen {
+        Some(address) => Some(listen(address, "http.tls_listen")?),
         None => None,
     };
     let reload = match &mode {
-        Mode::File(file) => Some(Reload::watch(file).context("cannot watch for SIGHUP")?),
+        Mode::File(file) => Some(Reload::watch(file, &config).context("cannot watch for SIGHUP")?),
         Mode::Demo | Mode::Camera => None,
     };
     let camera_stop = CancellationToken::new();
@@ -53,9 +67,9 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
         config.streams = Config::for_camera(demo::NAME, &camera.url)?.streams;
     }
 
-    let addresses = Addresses::of(rtsp.as_ref(), http.as_ref())?;
+    let addresses = Addresses::of([&rtsp, &http, &rtsps, &https].map(Option::as_ref))?;
     let udp = udp_ports(&config, addresses.rtsp.map(|address| address.ip()), &mode)?;
-    let mut streams = Streams::new(Arc::clone(&hub), workers.clone());
+    let mut streams = Streams::new(Arc::clone(&hub), workers.clone(), Arc::clone(&config.profiles));
     streams.apply(&BTreeMap::new(), &config.streams);
     let access = Arc::new(Access::new(Policy::of(&config), Arc::clone(&metrics)));
     let server = Server::new(
@@ -67,16 +81,22 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
     )
     .with_access(Arc::clone(&access));
     let (control, mut commands) = Control::channel();
-    let links = Links { rtsp_port: addresses.rtsp.map(|address| address.port()) };
+    let links = Links {
+        rtsp_port: addresses.rtsp.map(|address| address.port()),
+        rtsps_port: addresses.rtsps.map(|address| address.port()),
+    };
     let web = Web::new(Arc::clone(&hub), control, links, draining.clone()).with_access(Arc::clone(&access));
 
     addresses.announce(&config, &mode);
     let grace = config.shutdown_grace;
+    let mut doors: Vec<Door> =
+        rtsp.into_iter().map(|listener| Door { listener, certificates: None }).collect();
+    doors.extend(rtsps.map(|listener| Door { listener, certificates: certificates.clone() }));
     let rtsp_ends = async {
-        match rtsp {
-            Some(listener) => server.run(listener).await.context("the RTSP server ended"),
-            None => std::future::pending().await,
+        if doors.is_empty() {
+            return std::future::pending().await;
         }
+        server.run_at(doors).await.context("the RTSP server ended")
     };
     let camera_ends = async {
         match camera {
@@ -85,13 +105,27 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
         }
     };
     let web_ends = async {
-        match http {
-            Some(listener) => web.run(listener, web_stop.clone()).await.context("the HTTP server ended"),
-            None => {
-                web_stop.cancelled().await;
-                Ok(())
+        let plain = async {
+            match http {
+                Some(listener) => web.clone().run(listener, web_stop.clone()).await,
+                None => {
+                    web_stop.cancelled().await;
+                    Ok(())
+                }
             }
-        }
+        };
+        let secure = async {
+            match https.zip(certificates.clone()) {
+                Some((listener, certificates)) => {
+                    web.clone().run_tls(listener, certificates, web_stop.clone()).await
+                }
+                None => {
+                    web_stop.cancelled().await;
+                    Ok(())
+                }
+            }
+        };
+        tokio::try_join!(plain, secure).map(drop).context("the HTTP server ended")
     };
     tokio::pin!(web_ends);
     tokio::select! {
@@ -99,7 +133,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
         ended = camera_ends => ended?,
         ended = &mut web_ends => ended?,
         told = told_to_stop() => told?,
-        never = change(&mut config, &mut streams, &access, reload, &mut commands) => match never {},
+        never = change(&mut config, &mut streams, &access, certificates.as_deref(), reload, &mut commands) => match never {},
     }
 
     tracing::info!("stopping");
@@ -125,10 +159,40 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
     }
 }
 
+/// The certificate for the TLS ports to begin with.
+fn certify(tls: &Tls, metrics: &Metrics) -> anyhow::Result<Certificates> {
+    let certificates = Certificates::new(&tls.identity).context("tls")?;
+    note_expiry(tls, metrics);
+    Ok(certificates)
+}
+
+/// Shows another certificate to new connections.
+fn show(certificates: &Certificates, tls: &Tls, metrics: &Metrics) {
+    match certificates.replace(&tls.identity) {
+        Ok(()) => {
+            tracing::info!(certificate = %tls.certificate.display(), "new connections get the new certificate");
+            note_expiry(tls, metrics);
+        }
+        Err(error) => tracing::error!(%error, "the new certificate cannot be used: the old one stays"),
+    }
+}
+
+/// Puts into the metrics when the certificate expires, and says so when that is soon.
+fn note_expiry(tls: &Tls, metrics: &Metrics) {
+    let Some(expires) = tls.identity.expires() else { return };
+    let since_1970 = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
+    metrics.certificate_expiry.set(i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX));
+    let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
+    if left <= EXPIRES_SOON {
+        let days = left.as_secs() / 86_400;
+        tracing::warn!(certificate = %tls.certificate.display(), days, "the certificate expires soon, or has expired");
+    }
+}
+
 /// Lets the process have as many descriptors as the system allows, and says when that may be too few.
-fn raise_descriptor_limit(connections: usize) {
+fn raise_descriptor_limit(connections: u32) {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) if usize::try_from(limit).is_ok_and(|limit| limit < connections + OTHER_DESCRIPTORS) => {
+        Ok(limit) if limit < u64::from(connections) + OTHER_DESCRIPTORS => {
             tracing::warn!(
                 limit,
                 connections,
@@ -145,6 +209,7 @@ async fn change(
     config: &mut Config,
     streams: &mut Streams,
     access: &Access,
+    certificates: Option<&Certificates>,
     mut reload: Option<Reload>,
     commands: &mut mpsc::Receiver<Command>,
 ) -> std::convert::Infallible {
@@ -160,9 +225,15 @@ async fn change(
                 if new.rtsp != config.rtsp || new.http != config.http {
                     tracing::warn!("changes of `rtsp` and `http` need a restart; the streams are reloaded");
                 }
+                if let (Some(certificates), Some(tls)) = (certificates, &new.tls)
+                    && new.tls != config.tls
+                {
+                    show(certificates, tls, streams.metrics());
+                }
                 streams.apply(&config.streams, &new.streams);
                 // Also when the file is the same: passwords may stand in files of their own.
                 access.replace(Policy::of(&new));
+                config.tls = new.tls;
                 config.streams = new.streams;
                 config.defaults = new.defaults;
                 tracing::info!(streams = config.streams.len(), "configuration reloaded");
@@ -214,12 +285,16 @@ fn udp_ports(config: &Config, ip: Option<IpAddr>, mode: &Mode) -> anyhow::Result
 struct Addresses {
     rtsp: Option<SocketAddr>,
     http: Option<SocketAddr>,
+    rtsps: Option<SocketAddr>,
+    https: Option<SocketAddr>,
 }
 
 impl Addresses {
-    fn of(rtsp: Option<&TcpListener>, http: Option<&TcpListener>) -> std::io::Result<Self> {
-        let address = |listener: Option<&TcpListener>| listener.map(TcpListener::local_addr).transpose();
-        Ok(Self { rtsp: address(rtsp)?, http: address(http)? })
+    /// Of the listeners, in the order of the fields.
+    fn of(listeners: [Option<&TcpListener>; 4]) -> std::io::Result<Self> {
+        let [rtsp, http, rtsps, https] =
+            listeners.map(|listener| listener.map(TcpListener::local_addr).transpose());
+        Ok(Self { rtsp: rtsp?, http: http?, rtsps: rtsps?, https: https? })
     }
 
     /// Says what to open: on stdout where the user asked to share something right now, else in the log.
@@ -241,12 +316,17 @@ impl Addresses {
                 }
             }
             Mode::File(file) => {
-                let (rtsp, http) = (self.rtsp, self.http);
-                tracing::info!(config = %file.display(), streams = config.streams.len(), ?rtsp, ?http, "serving");
+                let Self { rtsp, http, rtsps, https } = self;
+                let streams = config.streams.len();
+                tracing::info!(config = %file.display(), streams, ?rtsp, ?http, ?rtsps, ?https, "serving");
             }
         }
     }
 }
 
 /// Descriptors for everything but viewers' connections: cameras, listeners, event loops, files.
-const OTHER_DESCRIPTORS: usize = 512;
+const OTHER_DESCRIPTORS: u64 = 512;
+
+/// A certificate that expires within this time is warned of whenever it is read: those that renew themselves have a new one
+/// a month before.
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 86_400);

@@ -38,7 +38,7 @@ pub(super) async fn run(args: ServeFileArgs) -> anyhow::Result<Stopped> {
         clips.insert(file.to_string_lossy().into_owned(), mount);
     }
     let mounts = Mounts { hub: Arc::new(Hub::new(metrics)), clips };
-    let listener = listen(args.listen, "--listen").await?;
+    let listener = listen(args.listen, "--listen")?;
     let address = listener.local_addr()?;
     let ports = UdpPorts::bind(address.ip(), (0, 0)).context("no UDP ports")?;
     let stop = CancellationToken::new();
@@ -72,8 +72,7 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         write_timeout: config.rtsp.write_timeout,
         describe_timeout: config.rtsp.describe_timeout,
         request_timeout: REQUEST_TIMEOUT,
-        max_connections: config.rtsp.max_connections,
-        max_connections_per_address: config.rtsp.max_connections_per_address,
+        capacity: config.rtsp.capacity,
         limits: Limits::default(),
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Stream as Settings, StreamName};
+use crate::config::{Quirks, Stream as Settings, StreamName};
 use crate::hub::Hub;
+use crate::metrics::Metrics;
 use crate::source::{self, Sources};
 use crate::workers::Workers;
 
@@ -24,9 +25,14 @@ struct Running {
 }
 
 impl Streams {
-    pub(super) fn new(hub: Arc<Hub>, workers: Workers) -> Self {
-        let sources = Sources::new(Arc::clone(hub.metrics()));
+    pub(super) fn new(hub: Arc<Hub>, workers: Workers, quirks: Arc<Quirks>) -> Self {
+        let sources = Sources::new(Arc::clone(hub.metrics())).with_quirks(quirks);
         Self { hub, workers, sources, running: BTreeMap::new() }
+    }
+
+    /// What the process counts.
+    pub(super) fn metrics(&self) -> &Metrics {
+        self.hub.metrics()
     }
 
     /// Goes over from one configuration to the next: what is the same in both is not touched, nor are streams that were

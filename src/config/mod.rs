@@ -8,10 +8,12 @@
 
 mod access;
 mod camera_url;
+mod capacity;
 mod choices;
 mod name;
 mod node;
 mod problems;
+mod quirks;
 mod reach;
 mod reader;
 mod redact;
@@ -20,6 +22,7 @@ mod substitute;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod units;
 mod users;
 mod viewing;
@@ -28,17 +31,21 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::{Action, Login, Pattern, Rule, Who};
 pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
+pub use capacity::Capacity;
 pub use choices::{Race, Retry, UpstreamTransport};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
+pub use quirks::{Flags, Profile, Quirks, Seen, SignOfLife};
 pub use reach::{ClientChoice, Fingerprint, Proxy, ProxyKind, Reach};
 pub(crate) use redact::percent_decode;
 pub use stream::{Defaults, MAX_COALESCE, Source, Stream};
+pub use tls::Tls;
 pub use users::{HA1_MD5, HA1_SHA256, Password, REALM, Users};
 pub use viewing::{FastStart, SlowViewer, Viewing};
 
@@ -55,6 +62,8 @@ pub struct Config {
     pub rtsp: Rtsp,
     /// The HTTP sidecar.
     pub http: Http,
+    /// The certificate for both over TLS; `None` = no TLS.
+    pub tls: Option<Tls>,
     /// How long a stop waits for viewers and cameras to be told before it cuts them off.
     pub shutdown_grace: Duration,
     /// What streams that are added at run time have unless they say otherwise; already part of `streams`.
@@ -67,6 +76,10 @@ pub struct Config {
     pub access: Vec<Rule>,
     /// How log-ins are treated.
     pub login: Login,
+    /// A file of profiles of cameras, beside those that are compiled in.
+    pub quirks: Option<PathBuf>,
+    /// Both together. [`Config::load`] reads the file.
+    pub profiles: Arc<Quirks>,
 }
 
 /// The RTSP server.
@@ -74,6 +87,8 @@ pub struct Config {
 pub struct Rtsp {
     /// Where to listen; `None` = off.
     pub listen: Option<SocketAddr>,
+    /// Where to listen for RTSP over TLS; `None` = off, as it is without a certificate.
+    pub tls_listen: Option<SocketAddr>,
     /// The even port for RTP and the next one for RTCP; `None` = viewers over TCP only.
     pub udp_ports: Option<(u16, u16)>,
     /// How long a session without a sign of life is kept. See [`Rtsp::advertised_session_timeout`].
@@ -82,10 +97,8 @@ pub struct Rtsp {
     pub write_timeout: Duration,
     /// How long DESCRIBE waits for a camera that is not up.
     pub describe_timeout: Duration,
-    /// Most RTSP connections at a time.
-    pub max_connections: usize,
-    /// Most RTSP connections at a time from one address.
-    pub max_connections_per_address: usize,
+    /// The keys `max_…`.
+    pub capacity: Capacity,
 }
 
 impl Rtsp {
@@ -101,6 +114,8 @@ impl Rtsp {
 pub struct Http {
     /// Where to listen; `None` = off.
     pub listen: Option<SocketAddr>,
+    /// Where to listen for HTTPS; `None` = off.
+    pub tls_listen: Option<SocketAddr>,
 }
 
 impl Default for Rtsp {
@@ -108,14 +123,13 @@ impl Default for Rtsp {
     fn default() -> Self {
         Self {
             listen: Some((Ipv4Addr::UNSPECIFIED, 8554).into()),
+            tls_listen: None,
             udp_ports: Some((8000, 8001)),
             session_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
-            // VLC gives up after about 5 s and says nothing of the reason.
             // VLC gives up after exactly five seconds: the answer has to be there before.
             describe_timeout: Duration::from_millis(4500),
-            max_connections: 4096,
-            max_connections_per_address: 2048,
+            capacity: Capacity::default(),
         }
     }
 }
@@ -123,7 +137,7 @@ impl Default for Rtsp {
 impl Default for Http {
     /// On loopback: the API changes things, and without `users` nobody has to log in.
     fn default() -> Self {
-        Self { listen: Some((Ipv4Addr::LOCALHOST, 8580).into()) }
+        Self { listen: Some((Ipv4Addr::LOCALHOST, 8580).into()), tls_listen: None }
     }
 }
 
@@ -133,6 +147,7 @@ impl Default for Config {
         Self {
             rtsp: Rtsp::default(),
             http: Http::default(),
+            tls: None,
             // Container runtimes kill after 10 s.
             shutdown_grace: Duration::from_secs(5),
             defaults: Defaults::default(),
@@ -140,6 +155,8 @@ impl Default for Config {
             users: Users::new(),
             access: Vec::new(),
             login: Login::default(),
+            quirks: None,
+            profiles: Quirks::built_in(),
         }
     }
 }
@@ -168,8 +185,13 @@ impl Config {
         File::open(path)
             .and_then(|file| file.take(node::MAX_TEXT as u64 + 1).read_to_string(&mut text))
             .map_err(|cause| LoadError::Read { path: path.to_owned(), cause })?;
-        Self::parse(&text, &|name| std::env::var(name).ok())
-            .map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
+        let read = Self::parse(&text, &|name| std::env::var(name).ok()).and_then(|mut config| {
+            if let Some(file) = &config.quirks {
+                config.profiles = Arc::new(quirks::load(file)?.before(&config.profiles));
+            }
+            Ok(config)
+        });
+        read.map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
     }
 
     /// The configuration of `fanlight URL --name NAME`: the defaults and this one stream. Problems carry the key `url`
@@ -205,12 +227,31 @@ impl Config {
     }
 
     fn check_listeners(&self, root: &Value<'_>) {
-        let (Some(rtsp), Some(http)) = (self.rtsp.listen, self.http.listen) else {
-            return;
-        };
-        let overlap = rtsp.ip() == http.ip() || rtsp.ip().is_unspecified() || http.ip().is_unspecified();
-        if rtsp.port() == http.port() && rtsp.port() != 0 && overlap {
-            root.problem_at("http", format!("listens on port {}, which rtsp has taken already", http.port()));
+        let listeners = [
+            ("rtsp", "rtsp", self.rtsp.listen),
+            ("http", "http", self.http.listen),
+            ("rtsp", "rtsp.tls_listen", self.rtsp.tls_listen),
+            ("http", "http.tls_listen", self.http.tls_listen),
+        ];
+        let listeners = listeners.map(|(section, name, address)| address.map(|at| (section, name, at)));
+        let listeners: Vec<_> = listeners.into_iter().flatten().collect();
+        for (index, (section, _, later)) in listeners.iter().enumerate() {
+            let clash = listeners[..index].iter().find(|(_, _, earlier)| {
+                let overlap = earlier.ip() == later.ip()
+                    || earlier.ip().is_unspecified()
+                    || later.ip().is_unspecified();
+                earlier.port() == later.port() && later.port() != 0 && overlap
+            });
+            if let Some((_, name, _)) = clash {
+                root.problem_at(
+                    section,
+                    format!("listens on port {}, which {name} has taken already", later.port()),
+                );
+            }
+        }
+        let over_tls = [("rtsp", self.rtsp.tls_listen), ("http", self.http.tls_listen)];
+        for (section, _) in over_tls.iter().filter(|(_, address)| address.is_some() && !root.has("tls")) {
+            root.problem_at(section, "`tls_listen` needs a certificate: the section `tls`");
         }
     }
 }
@@ -226,8 +267,15 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// A timeout below this cuts off healthy viewers.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Keys of the document. `defaults` stands before `streams`, which needs it, and `users` before `access`.
+/// RTSPS on its usual port of cameras and servers beside 8554.
+fn rtsps_listen() -> SocketAddr {
+    (Ipv4Addr::UNSPECIFIED, 8322).into()
+}
+
+/// Keys of the document. `tls` stands before `rtsp`, which it gives a listener, `defaults` before `streams`, which needs it,
+/// and `users` before `access`.
 const TOP_KEYS: &[Key<Config>] = &[
+    Key { name: "tls", read: tls::read_tls },
     Key { name: "rtsp", read: |config, value| value.read_section(&[RTSP_KEYS], &mut config.rtsp) },
     Key { name: "http", read: |config, value| value.read_section(&[HTTP_KEYS], &mut config.http) },
     Key {
@@ -238,12 +286,19 @@ const TOP_KEYS: &[Key<Config>] = &[
     Key { name: "streams", read: read_streams },
     Key { name: "users", read: |config, value| users::read_users(&mut config.users, value) },
     Key { name: "access", read: access::read_access },
+    Key {
+        name: "quirks",
+        read: |config, value| {
+            value.read(&mut config.quirks, |v| v.text("the path of a file").map(|path| Some(path.into())));
+        },
+    },
     Key { name: "login", read: |config, value| value.read_section(&[access::LOGIN_KEYS], &mut config.login) },
 ];
 
 /// Keys of `rtsp`.
 const RTSP_KEYS: &[Key<Rtsp>] = &[
     Key { name: "listen", read: |rtsp, value| value.read(&mut rtsp.listen, Value::listen) },
+    Key { name: "tls_listen", read: |rtsp, value| value.read(&mut rtsp.tls_listen, Value::listen) },
     Key {
         name: "udp_ports",
         read: |rtsp, value| value.read(&mut rtsp.udp_ports, |v| udp_ports(v).map(Some)),
@@ -261,23 +316,33 @@ const RTSP_KEYS: &[Key<Rtsp>] = &[
         name: "describe_timeout",
         read: |rtsp, value| value.read(&mut rtsp.describe_timeout, |v| v.duration(TIMEOUT)),
     },
-    Key {
-        name: "max_connections",
-        read: |rtsp, value| {
-            value.read(&mut rtsp.max_connections, |v| v.number("a whole number", 1..=1_000_000));
-        },
-    },
+    Key { name: "max_connections", read: |rtsp, value| most(&mut rtsp.capacity.connections, value) },
     Key {
         name: "max_connections_per_address",
-        read: |rtsp, value| {
-            value.read(&mut rtsp.max_connections_per_address, |v| v.number("a whole number", 1..=1_000_000));
-        },
+        read: |rtsp, value| most(&mut rtsp.capacity.connections_per_address, value),
+    },
+    Key { name: "max_sessions", read: |rtsp, value| most(&mut rtsp.capacity.sessions, value) },
+    Key {
+        name: "max_sessions_per_address",
+        read: |rtsp, value| most(&mut rtsp.capacity.sessions_per_address, value),
+    },
+    Key { name: "max_requests", read: |rtsp, value| most(&mut rtsp.capacity.requests, value) },
+    Key {
+        name: "max_requests_per_address",
+        read: |rtsp, value| most(&mut rtsp.capacity.requests_per_address, value),
     },
 ];
 
 /// Keys of `http`.
-const HTTP_KEYS: &[Key<Http>] =
-    &[Key { name: "listen", read: |http, value| value.read(&mut http.listen, Value::listen) }];
+const HTTP_KEYS: &[Key<Http>] = &[
+    Key { name: "listen", read: |http, value| value.read(&mut http.listen, Value::listen) },
+    Key { name: "tls_listen", read: |http, value| value.read(&mut http.tls_listen, Value::listen) },
+];
+
+/// A limit: at least one must get in.
+fn most(target: &mut u32, value: &Value<'_>) {
+    value.read(target, |v| v.number("a whole number", 1..=1_000_000));
+}
 
 fn read_streams(config: &mut Config, value: &Value<'_>) {
     for (name, value) in value.entries() {

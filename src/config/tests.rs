@@ -110,10 +110,25 @@ fn empty_addresses_switch_listeners_off() {
 }
 
 #[test]
+fn a_certificate_switches_rtsps_on_unless_the_file_says_otherwise() {
+    let tls = "tls: {certificate: '${CREDENTIALS_DIRECTORY}/relay.crt', key: '${CREDENTIALS_DIRECTORY}/relay.key'}\n";
+    let config = parse(tls);
+    assert_eq!(config.rtsp.tls_listen, Some("0.0.0.0:8322".parse().unwrap()));
+    assert_eq!(config.http.tls_listen, None, "the API is not opened to the world by a certificate");
+    assert_eq!(config.tls.unwrap().identity.fingerprint().len(), 32);
+    let config =
+        parse(&format!("rtsp: {{tls_listen: '[::]:322'}}\nhttp: {{tls_listen: 0.0.0.0:443}}\n{tls}"));
+    assert_eq!(config.rtsp.tls_listen, Some("[::]:322".parse().unwrap()));
+    assert_eq!(config.http.tls_listen, Some("0.0.0.0:443".parse().unwrap()));
+    assert_eq!(parse(&format!("rtsp: {{tls_listen: }}\n{tls}")).rtsp.tls_listen, None);
+    assert_eq!(parse("").tls, None);
+}
+
+#[test]
 fn values_from_the_environment_take_the_type_that_is_expected() {
     let text = fs::read_to_string(project().join("tests/data/config/valid/environment.yml")).unwrap();
     let config = parse(&text);
-    assert_eq!(config.rtsp.max_connections, 12);
+    assert_eq!(config.rtsp.capacity.connections, 12);
     assert_eq!(config.rtsp.udp_ports, Some((6000, 6001)));
     assert_eq!(config.rtsp.listen, Some("127.0.0.1:0".parse().unwrap()));
     let door = &config.streams["door"];
@@ -229,8 +244,9 @@ fn the_documented_example_works_as_it_is() {
 fn every_value_of_the_documented_example_is_the_default() {
     let config = parse(&whole_example());
     let expected = Config::default();
-    assert_eq!(config.rtsp, expected.rtsp);
-    assert_eq!(config.http, expected.http);
+    let rtsps = Some(rtsps_listen()); // with a certificate
+    assert_eq!(config.rtsp, Rtsp { tls_listen: rtsps, ..expected.rtsp });
+    assert_eq!(Http { tls_listen: None, ..config.http }, expected.http);
     assert_eq!(config.shutdown_grace, expected.shutdown_grace);
     assert_eq!(config.defaults, expected.defaults);
     assert_eq!(Login { link_secret: None, ..config.login }, expected.login);
@@ -261,6 +277,7 @@ fn every_key_stands_in_the_documented_example() {
     let mut documented: BTreeSet<String> = of_streams.flat_map(|(_, stream)| keys(stream)).collect();
     documented.extend(keys(section("defaults")));
     assert_eq!(documented, names(&[CAMERA_KEYS, FILE_KEYS, STREAM_KEYS, VIEWING_KEYS]));
+    assert_eq!(keys(section("tls")), names(&[tls::TLS_KEYS]));
     let Node::Map(users) = section("users") else { panic!("users are a section") };
     let documented_of_users: BTreeSet<String> = users.iter().flat_map(|(_, user)| keys(user)).collect();
     assert_eq!(documented_of_users, names(&[users::USER_KEYS]));

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::{Encoder, Histogram, IntCounter, Registry, TextEncoder};
+use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 
 use families::Families;
 
@@ -30,8 +30,14 @@ pub struct Metrics {
     pub rtcp_round_trip_seconds: Histogram,
     /// Viewers refused for want of valid credentials.
     pub auth_failures: IntCounter,
-    /// RTSP connections refused because a limit was reached.
-    pub connections_refused: IntCounter,
+    /// RTSP connections that are open, not over TLS.
+    pub connections_tcp: IntGauge,
+    /// RTSP connections over TLS that are open.
+    pub connections_tls: IntGauge,
+    /// When the certificate in force expires; 0 without one.
+    pub certificate_expiry: IntGauge,
+    /// Connections to a TLS port that did not become any, over RTSP and HTTP.
+    pub tls_handshake_failures: IntCounter,
     /// Panics caught at a task's edge, the client library's included.
     pub task_panics: IntCounter,
     /// Held for a look-up when a stream is added or removed, never on the way of a packet.
@@ -51,11 +57,26 @@ impl Metrics {
             rtcp_fraction_lost: process_wide.rtcp_fraction_lost,
             rtcp_round_trip_seconds: process_wide.rtcp_round_trip_seconds,
             auth_failures: process_wide.auth_failures,
-            connections_refused: process_wide.connections_refused,
+            connections_tcp: process_wide.connections.with_label_values(&["tcp"]),
+            connections_tls: process_wide.connections.with_label_values(&["tls"]),
+            certificate_expiry: process_wide.certificate_expiry,
+            tls_handshake_failures: process_wide.tls_handshake_failures,
             task_panics: process_wide.task_panics,
             streams: Mutex::default(),
             all_viewers: Arc::default(),
         }
+    }
+
+    /// These limits exist, and nobody has reached them yet: a series that is not there cannot be alerted on.
+    pub fn know_limits(&self, limits: &[&'static str]) {
+        for limit in limits {
+            self.families.limits_reached.with_label_values(&[limit]);
+        }
+    }
+
+    /// Somebody was refused or made to wait by this limit, called by its key in the configuration.
+    pub fn limit_reached(&self, limit: &'static str) {
+        self.families.limits_reached.with_label_values(&[limit]).inc();
     }
 
     /// The handles of a stream; the same ones for the same name, so that a stream that is replaced counts on.

@@ -49,7 +49,8 @@ pub use headers::Headers;
 pub use message::{CseqError, Request, Response};
 pub use method::Method;
 pub use parse::{
-    HttpRequest, Item, Limits, Reason, Rejection, leading_blanks, parse, parse_http_head, parse_http_request,
+    HttpRequest, Item, Limits, Reason, Rejection, leading_blanks, missing_body, parse, parse_http_head,
+    parse_http_request,
 };
 pub use status::Status;
 pub use uri::{Scheme, TrackControl, Uri, UriError, without_userinfo};

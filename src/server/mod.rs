@@ -14,18 +14,21 @@ mod connection;
 mod fanout;
 mod mount;
 mod outbox;
+mod pace;
 mod playback;
 mod player;
 mod requests;
 mod scratch;
+mod secure;
 mod session;
 mod tunnel;
 mod udp;
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time;
@@ -36,8 +39,10 @@ pub use playback::{ClipMount, ClipSettings};
 pub use udp::UdpPorts;
 
 use crate::access::Access;
+use crate::config::Capacity;
 use crate::metrics::Metrics;
 use crate::rtsp::Limits;
+use crate::tls::Certificates;
 use crate::workers::Workers;
 use admission::{Admission, Place};
 use tunnel::Tunnels;
@@ -56,10 +61,8 @@ pub struct Settings {
     pub describe_timeout: Duration,
     /// A request that is not complete after this long ends its connection.
     pub request_timeout: Duration,
-    /// Connections at a time.
-    pub max_connections: usize,
-    /// Connections at a time from one address.
-    pub max_connections_per_address: usize,
+    /// How many viewers there may be.
+    pub capacity: Capacity,
     /// What a request may hold.
     pub limits: Limits,
 }
@@ -82,6 +85,15 @@ struct Shared {
     stop: CancellationToken,
 }
 
+/// Where viewers come in.
+#[derive(Debug)]
+pub struct Door {
+    /// The socket.
+    pub listener: TcpListener,
+    /// For RTSP over TLS (RTSPS); `None` = plain.
+    pub certificates: Option<Arc<Certificates>>,
+}
+
 /// An RTSP server.
 #[derive(Debug)]
 pub struct Server {
@@ -100,6 +112,7 @@ impl Server {
         stop: CancellationToken,
     ) -> Self {
         let metrics = Arc::clone(mounts.hub.metrics());
+        let admission = Arc::new(Admission::new(settings.capacity, Arc::clone(&metrics)));
         let shared = Shared {
             mounts,
             settings,
@@ -108,7 +121,7 @@ impl Server {
             access: Arc::new(Access::open(Arc::clone(&metrics))),
             metrics,
             workers,
-            admission: Arc::default(),
+            admission,
             tunnels: Arc::default(),
             classic: false,
             stop,
@@ -140,6 +153,14 @@ impl Server {
     /// # Errors
     /// The UDP ports cannot be watched.
     pub async fn run(self, listener: TcpListener) -> io::Result<()> {
+        self.run_at(vec![Door { listener, certificates: None }]).await
+    }
+
+    /// The same at several doors.
+    ///
+    /// # Errors
+    /// The UDP ports cannot be watched.
+    pub async fn run_at(self, doors: Vec<Door>) -> io::Result<()> {
         let stop = &self.shared.stop;
         let receive = async {
             match &self.shared.udp {
@@ -147,59 +168,59 @@ impl Server {
                 None => std::future::pending().await,
             }
         };
+        let accept = futures_util::future::join_all(doors.into_iter().map(|door| self.accept(door)));
         tokio::select! {
             () = stop.cancelled() => Ok(()),
-            () = self.accept(listener) => Ok(()),
+            _ = accept => Ok(()),
             received = receive => received,
         }
     }
 
-    async fn accept(&self, listener: TcpListener) {
-        let mut complained: Option<Instant> = None;
-        let mut complain = |what: std::fmt::Arguments<'_>| {
-            if complained.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
-                complained = Some(Instant::now());
-                tracing::warn!("{what}");
-            }
-        };
+    async fn accept(&self, Door { listener, certificates }: Door) {
+        // Given up for a moment when the process has no descriptor left, so that a connection can be taken and closed:
+        // who waits in the kernel's queue is not answered and does not know why.
+        let mut reserve = File::open("/dev/null").ok();
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => {
-                    let Settings { max_connections, max_connections_per_address, .. } = self.shared.settings;
-                    let from = peer.ip().to_canonical();
-                    match self.shared.admission.enter(from, max_connections, max_connections_per_address) {
-                        Ok(place) => self.place(socket, peer, place),
-                        Err(full) => {
-                            self.shared.metrics.connections_refused.inc();
-                            complain(format_args!("connections are refused: {full}"));
-                        }
+                    if let Ok(place) = self.shared.admission.connection(peer.ip()) {
+                        self.place(socket, certificates.clone(), peer, place);
                     }
                 }
                 Err(error) => {
-                    // Out of descriptors, mostly: viewers in play are not harmed, and some will leave.
-                    complain(format_args!("cannot accept a connection: {error}"));
-                    time::sleep(ACCEPT_PAUSE).await;
+                    self.shared.admission.out_of_descriptors(&error);
+                    let kept = reserve.take().is_some();
+                    if kept && time::timeout(ACCEPT_PAUSE, listener.accept()).await.is_ok() {
+                        reserve = File::open("/dev/null").ok();
+                    } else {
+                        // Viewers in play are not harmed, and some will leave.
+                        time::sleep(ACCEPT_PAUSE).await;
+                        reserve = File::open("/dev/null").ok();
+                    }
                 }
             }
         }
     }
 
     /// Moves a connection to a worker.
-    fn place(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
+    fn place(
+        &self,
+        socket: TcpStream,
+        certificates: Option<Arc<Certificates>>,
+        peer: SocketAddr,
+        place: Place,
+    ) {
         let stop = self.shared.stop.child_token();
         let shared = Arc::clone(&self.shared);
         let Ok(socket) = socket.into_std() else { return };
         self.shared.workers.spawn("connection", move || async move {
             match TcpStream::from_std(socket) {
-                Ok(socket) => connection::serve(socket, peer, place, shared, stop).await,
+                Ok(socket) => connection::serve(socket, certificates, peer, place, shared, stop).await,
                 Err(error) => tracing::debug!(%peer, %error, "a connection could not be taken over"),
             }
         });
     }
 }
-
-/// Between two lines of the log about the same trouble.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// Without a pause the loop would spin for as long as there is no descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

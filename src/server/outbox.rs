@@ -1,11 +1,16 @@
 //! The writing side of one connection: its socket, and what waits to be written to it.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
+use std::net::Shutdown;
 use std::time::Instant;
 
+use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::net::TcpStream;
+
+use super::secure::Secure;
+use crate::vocabulary::Transport;
 
 /// A connection's socket, and the bytes that it has not taken yet.
 ///
@@ -16,8 +21,11 @@ use tokio::net::TcpStream;
 /// Shared by the connection's task, which answers and flushes, and the worker's fan-out, which writes media; both run
 /// on one thread.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Outbox {
     socket: TcpStream,
+    /// Over TLS; what waits is sealed already.
+    secure: Option<Secure>,
     waiting: RefCell<Waiting>,
 }
 
@@ -31,10 +39,39 @@ struct Waiting {
 }
 
 impl Outbox {
-    /// The writing side of `socket`.
-    pub(super) fn new(socket: TcpStream) -> Self {
+    /// The writing side of `socket`, over TLS where there are keys.
+    pub(super) fn new(socket: TcpStream, secure: Option<Secure>) -> Self {
         let waiting = Waiting { bytes: Vec::new(), written: 0, progress: Instant::now() };
-        Self { socket, waiting: RefCell::new(waiting) }
+        Self { socket, secure, waiting: RefCell::new(waiting) }
+    }
+
+    /// How interleaved media travels here.
+    pub(super) fn transport(&self) -> Transport {
+        if self.secure.is_some() { Transport::Tls } else { Transport::Tcp }
+    }
+
+    /// Puts what was read from the socket, as it came, into `input` as it was meant. Returns whether the other side has said
+    /// that nothing more comes.
+    ///
+    /// # Errors
+    /// It cannot be opened, or the connection is gone.
+    pub(super) fn receive(&self, bytes: &[u8], input: &mut BytesMut) -> io::Result<bool> {
+        let Some(secure) = &self.secure else {
+            input.extend_from_slice(bytes);
+            return Ok(false);
+        };
+        let mut waiting = self.waiting.borrow_mut();
+        secure.open(bytes, input, &mut Wire { outbox: self, waiting: &mut waiting })
+    }
+
+    /// Writes that nothing more comes, where there is a way to say so.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(super) fn close(&self) -> io::Result<()> {
+        let Some(secure) = &self.secure else { return Ok(()) };
+        let mut waiting = self.waiting.borrow_mut();
+        secure.close(&mut Wire { outbox: self, waiting: &mut waiting })
     }
 
     /// The socket, for reading and for waiting.
@@ -73,8 +110,16 @@ impl Outbox {
     ///
     /// # Errors
     /// The connection is gone.
-    pub(super) fn media(&self, mut parts: &mut [IoSlice<'_>]) -> io::Result<bool> {
+    pub(super) fn media(&self, parts: &mut [IoSlice<'_>]) -> io::Result<bool> {
         let mut waiting = self.waiting.borrow_mut();
+        match &self.secure {
+            None => self.put(&mut waiting, parts)?,
+            Some(secure) => secure.seal(parts, &mut Wire { outbox: self, waiting: &mut waiting })?,
+        }
+        Ok(waiting.len() == 0)
+    }
+
+    fn put(&self, waiting: &mut Waiting, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         while waiting.len() == 0 && !parts.is_empty() {
             let written = match &*parts {
                 [one] => self.write(one),
@@ -94,7 +139,7 @@ impl Outbox {
         for part in parts.iter() {
             waiting.bytes.extend_from_slice(part);
         }
-        Ok(waiting.len() == 0)
+        Ok(())
     }
 
     /// Straight to the kernel: tokio's idea of whether the socket has room lies elsewhere in memory, and is asked for, and
@@ -130,6 +175,52 @@ impl Outbox {
         Ok(())
     }
 }
+
+/// The socket, and behind it what it does not take: for records of TLS, which are written once.
+struct Wire<'o> {
+    outbox: &'o Outbox,
+    waiting: &'o mut Waiting,
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut own = [IoSlice::new(&[]); MAX_RECORDS];
+        let count = parts.len().min(MAX_RECORDS);
+        own[..count].copy_from_slice(&parts[..count]);
+        let length = own.iter().map(|part| part.len()).sum();
+        self.outbox.put(self.waiting, &mut own[..count])?;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Sends FIN and reads on until the other side has closed, too.
+pub(super) async fn hang_up(socket: &TcpStream) -> io::Result<()> {
+    SockRef::from(socket).shutdown(Shutdown::Write)?;
+    let mut ignored = [0; IGNORED];
+    loop {
+        socket.readable().await?;
+        match socket.try_read(&mut ignored) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Bytes read at once of what nobody wants to know.
+const IGNORED: usize = 4096;
+
+/// Records of one write, 16 KiB each.
+const MAX_RECORDS: usize = 64;
 
 impl Waiting {
     fn len(&self) -> usize {

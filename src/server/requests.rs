@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::admission::Full;
 use super::connection::{Connection, Shown};
 use super::fanout::{Line, Subscriber};
 use super::mount::Mount;
@@ -198,14 +199,20 @@ impl Connection {
             }
             (None, Offer::Tcp(wanted)) => {
                 let channels = self.free_channels(wanted, None)?;
-                let mut session = self.new_session(mount, &described, uri, request, Transport::Tcp);
+                let transport = self.outbox.transport();
+                let mut session = match self.new_session(mount, &described, uri, request, transport) {
+                    Ok(session) => session,
+                    Err(full) => return Ok(crowded(&full)),
+                };
                 let response = set_up_here(&mut session, &track, channels);
                 self.sessions.push(Subscriber::new(session, Line::Connection(Rc::clone(&self.outbox))));
                 Ok(response)
             }
             (None, Offer::Udp(client)) => {
-                let session = self.new_session(mount, &described, uri, request, Transport::Udp);
-                self.start_udp(session, &track, client)
+                match self.new_session(mount, &described, uri, request, Transport::Udp) {
+                    Ok(session) => self.start_udp(session, &track, client),
+                    Err(full) => Ok(crowded(&full)),
+                }
             }
             // One transport for a session: what is asked for is not to be had.
             (Some(Found::Here(_)), Offer::Udp(_)) | (Some(Found::Udp(_)), Offer::Tcp(_)) => {
@@ -229,11 +236,13 @@ impl Connection {
     fn choose(&self, request: &Request, found: Option<&Found>) -> Option<Offer> {
         let offers = request.headers.get_all("Transport").flat_map(transport::parse).collect::<Vec<_>>();
         let mut offers = offers.iter().filter_map(transport::TransportSpec::offer);
-        offers.find(|offer| match (offer.transport(), found) {
-            (Transport::Tcp, None | Some(Found::Here(_))) | (Transport::Udp, Some(Found::Udp(_))) => true,
-            // Who comes through a tunnel cannot be reached otherwise.
-            (Transport::Udp, None) => self.shared.udp.is_some() && self.tunnel.is_none(),
-            (Transport::Tcp, Some(Found::Udp(_))) | (Transport::Udp, Some(Found::Here(_))) => false,
+        // Who asks over TLS does not want its media in the clear, and who comes through a tunnel cannot be reached otherwise.
+        let in_clear = self.outbox.transport() == Transport::Tcp && self.tunnel.is_none();
+        offers.find(|offer| match (offer, found) {
+            (Offer::Tcp(_), None | Some(Found::Here(_))) => true,
+            (Offer::Udp(_), Some(Found::Udp(_))) => in_clear,
+            (Offer::Udp(_), None) => in_clear && self.shared.udp.is_some(),
+            (Offer::Tcp(_), Some(Found::Udp(_))) | (Offer::Udp(_), Some(Found::Here(_))) => false,
         })
     }
 
@@ -244,8 +253,9 @@ impl Connection {
         uri: &Uri,
         request: &Request,
         transport: Transport,
-    ) -> Session {
+    ) -> Result<Session, Full> {
         let viewer = Viewer {
+            place: self.shared.admission.session(self.peer.ip())?,
             peer: self.peer.ip(),
             transport,
             user_agent: request
@@ -254,7 +264,7 @@ impl Connection {
                 .map(|agent| agent.chars().take(MAX_AGENT).collect()),
         };
         let base = uri.content_base(&self.local.to_string());
-        Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout)
+        Ok(Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout))
     }
 
     /// The channels that a track gets, `again` being those it has.
@@ -375,6 +385,13 @@ fn no_such_track(mount: &Mount, description: &Description) -> Response {
         .collect();
     let body = format!("{} has no such track; it has {}\n", mount.stream().name(), there.join(", "));
     Response::new(Status::NOT_FOUND).body("text/plain; charset=utf-8", body)
+}
+
+/// 503 with the limit that is reached.
+fn crowded(full: &Full) -> Response {
+    Response::new(Status::SERVICE_UNAVAILABLE)
+        .header("Retry-After", RETRY_AFTER.as_secs())
+        .body("text/plain; charset=utf-8", format!("too many viewers: {full}\n"))
 }
 
 /// The options of `Require` and `Proxy-Require`: the server has none (RFC 2326 sections 12.27 and 12.32).

@@ -159,7 +159,9 @@ impl Described {
         let mut refused = None;
         for (track, &index) in self.description.tracks.iter().zip(&self.indices) {
             let transport = match transport {
-                Transport::Tcp => client::Transport::Tcp(client::TcpTransportOptions::default()),
+                Transport::Tcp | Transport::Tls => {
+                    client::Transport::Tcp(client::TcpTransportOptions::default())
+                }
                 Transport::Udp => client::Transport::Udp(client::UdpTransportOptions::default()),
             };
             let setup = self.session.setup(index, SetupOptions::default().transport(transport));

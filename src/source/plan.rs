@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub(super) rule: Option<(Strategy, Streak)>,
     pub(super) standby: bool,
     pub(super) tracks: Selection,
+    /// Most connections with a camera's host.
+    pub(super) max_connections: Option<usize>,
     transport: UpstreamTransport,
     race: RaceSetting,
     race_attempts: u8,
@@ -68,6 +70,7 @@ impl Plan {
             rule: rule.map(|strategy| (strategy, Streak::default())),
             standby: settings.standby,
             tracks: settings.tracks.clone(),
+            max_connections: settings.max_connections_per_camera.filter(|_| !file),
             transport: settings.transport,
             race: if file { RaceSetting::Off } else { settings.race },
             race_attempts: settings.race_attempts,

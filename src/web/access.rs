@@ -14,20 +14,24 @@ use super::api::stream_of;
 use crate::access::{self, Schemes, Visitor, Wish};
 use crate::config::Action;
 
-/// Where a request came from; put into every request by its connection.
+/// Where a request came from, and how; put into every request by its connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// Over TLS.
+    pub(super) secure: bool,
+}
 
 /// Lets a request pass, or refuses it. Health checks pass always; what changes something needs `control`, everything
 /// else `metrics`.
 ///
-/// A log-in is Basic, which every browser and scraper can do. It is offered where nobody can listen, to a client on this
-/// machine, and elsewhere only where `login.basic` says so.
+/// A log-in is Basic, which every browser and scraper can do. It is offered where nobody can listen, over TLS and
+/// to a client on this machine, and elsewhere only where `login.basic` says so.
 pub(super) async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     if HEALTH.contains(&request.uri().path()) {
         return next.run(request).await;
     }
-    let Some(&Peer(peer)) = request.extensions().get() else {
+    let Some(&Peer { address: peer, secure }) = request.extensions().get() else {
         return Refusal::new(StatusCode::FORBIDDEN, "where the request came from is not known")
             .into_response();
     };
@@ -40,8 +44,8 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, request: Request, n
         authorization: request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
         token: None,
     };
-    let local = peer.ip().to_canonical().is_loopback();
-    let mut visitor = Visitor::new(peer.ip(), Schemes { digest: false, basic: local });
+    let unheard = secure || peer.ip().to_canonical().is_loopback();
+    let mut visitor = Visitor::new(peer.ip(), Schemes { digest: false, basic: unheard });
     match visitor.admit(&shared.access, &wish).await {
         Ok(()) => next.run(request).await,
         Err(access::Refusal::LogIn(challenges)) => {

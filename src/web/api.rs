@@ -147,7 +147,8 @@ impl Shared {
 
 impl Links {
     fn rtsp_url(self, Host(host): &Host, name: &str) -> Option<String> {
-        self.rtsp_port.map(|port| format!("rtsp://{host}:{port}/{name}"))
+        let plain = self.rtsp_port.map(|port| format!("rtsp://{host}:{port}/{name}"));
+        plain.or_else(|| self.rtsps_port.map(|port| format!("rtsps://{host}:{port}/{name}")))
     }
 }
 

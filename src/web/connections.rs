@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,14 +22,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{self, Instant, Sleep};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Peer;
 use crate::metrics::Metrics;
+use crate::tls::Certificates;
 use crate::workers::panic_message;
 
 /// Serves until `stop`; requests under way then have [`STOP_GRACE`] to finish. A panic ends its connection only.
-pub(super) async fn serve(listener: TcpListener, router: Router, metrics: &Metrics, stop: CancellationToken) {
+/// With certificates, it speaks HTTPS.
+pub(super) async fn serve(
+    listener: TcpListener,
+    certificates: Option<Arc<Certificates>>,
+    router: Router,
+    metrics: &Arc<Metrics>,
+    stop: CancellationToken,
+) {
     let mut connections = JoinSet::new();
     loop {
         // At the limit new connections wait in the listener's backlog until one of ours ends.
@@ -37,7 +47,15 @@ pub(super) async fn serve(listener: TcpListener, router: Router, metrics: &Metri
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next() => note_panic(ended, metrics),
             accepted = accept(&listener), if room => {
-                connections.spawn(connection(accepted.0, accepted.1, router.clone(), stop.clone()));
+                let (socket, peer) = accepted;
+                let (router, stop) = (router.clone(), stop.clone());
+                match &certificates {
+                    None => drop(connections.spawn(connection(Progress::new(socket), peer, false, router, stop))),
+                    Some(certificates) => {
+                        let (acceptor, metrics) = (certificates.acceptor(), Arc::clone(metrics));
+                        connections.spawn(secured(acceptor, socket, peer, router, metrics, stop));
+                    }
+                }
             }
         }
     }
@@ -64,17 +82,42 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-async fn connection(socket: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+/// A connection over TLS. Its handshake has the time of a request's head.
+async fn secured(
+    acceptor: TlsAcceptor,
+    socket: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
+    let shaken = tokio::select! {
+        shaken = time::timeout(HEADER_PATIENCE, acceptor.accept(Progress::new(socket))) => shaken,
+        () = stop.cancelled() => return,
+    };
+    match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(stream) => connection(stream, peer, true, router, stop).await,
+        Err(error) => {
+            metrics.tls_handshake_failures.inc();
+            tracing::debug!(%peer, %error, "an HTTP connection did not become one over TLS");
+        }
+    }
+}
+
+async fn connection<S>(socket: S, peer: SocketAddr, secure: bool, router: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(Peer { address: peer, secure });
         router.call(request)
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_PATIENCE)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(Progress::new(socket)), service);
+        .serve_connection(TokioIo::new(socket), service);
     let mut served = pin!(served);
     let ended = tokio::select! {
         ended = &mut served => ended,
@@ -179,7 +222,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::sync::Arc;
 
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -194,7 +236,8 @@ mod tests {
             .route("/", get(async || "fine"))
             .route("/panic", get(async || -> &'static str { panic!("for the test") }));
         let counting = Arc::clone(&metrics);
-        running.spawn(async move { serve(listener, router, &counting, CancellationToken::new()).await });
+        running
+            .spawn(async move { serve(listener, None, router, &counting, CancellationToken::new()).await });
         (address, metrics)
     }
 

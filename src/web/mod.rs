@@ -42,10 +42,11 @@ pub use control::{Change, Command, Control};
 
 use crate::access::Access;
 use crate::hub::Hub;
+use crate::tls::Certificates;
 use answer::Refusal;
 
 /// The sidecar.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Web {
     shared: Arc<Shared>,
 }
@@ -55,6 +56,8 @@ pub struct Web {
 pub struct Links {
     /// The port of the RTSP server; `None` = it is off. The host is the one the HTTP request was sent to.
     pub rtsp_port: Option<u16>,
+    /// Its port over TLS; `None` = it is off.
+    pub rtsps_port: Option<u16>,
 }
 
 /// What all requests share.
@@ -90,7 +93,22 @@ impl Web {
     /// None so far: trouble with a connection is that connection's.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
         let metrics = Arc::clone(self.shared.hub.metrics());
-        connections::serve(listener, router(self.shared), &metrics, stop).await;
+        connections::serve(listener, None, router(self.shared), &metrics, stop).await;
+        Ok(())
+    }
+
+    /// The same over TLS. Who logs in here may do so with Basic from any machine.
+    ///
+    /// # Errors
+    /// None so far.
+    pub async fn run_tls(
+        self,
+        listener: TcpListener,
+        certificates: Arc<Certificates>,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
+        let metrics = Arc::clone(self.shared.hub.metrics());
+        connections::serve(listener, Some(certificates), router(self.shared), &metrics, stop).await;
         Ok(())
     }
 }

@@ -100,6 +100,7 @@ pub(super) struct TrackState {
 pub(super) struct ViewerCount {
     pub(super) count: usize,
     tcp: usize,
+    tls: usize,
     udp: usize,
 }
 
@@ -148,6 +149,7 @@ impl StreamState {
             viewers: ViewerCount {
                 count: viewers.len(),
                 tcp: over(Transport::Tcp),
+                tls: over(Transport::Tls),
                 udp: over(Transport::Udp),
             },
             latency_ms: Latency::over(

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("workers", 3),
     ("config", 2),
     ("metrics", 2),
+    ("tls", 2),
     ("rtp", 1),
     ("rtsp", 1),
     ("sdp", 1),

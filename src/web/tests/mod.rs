@@ -46,7 +46,7 @@ impl Site {
         let hub = Arc::new(Hub::new(Arc::new(Metrics::new())));
         let (control, commands) = Control::channel();
         let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
-        let links = Links { rtsp_port: Some(8554) };
+        let links = Links { rtsp_port: Some(8554), rtsps_port: None };
         let access = Arc::new(Access::open(Arc::clone(hub.metrics())));
         let web =
             Web::new(Arc::clone(&hub), control, links, draining.clone()).with_access(Arc::clone(&access));

@@ -246,7 +246,7 @@ async fn http_that_is_no_tunnel_is_told_what_this_port_is() {
 /// Two connections a viewer: the limit of an address holds for halves as well.
 #[tokio::test]
 async fn halves_count_as_connections() {
-    let relay = Relay::builder().settings(|s| s.max_connections_per_address = 2).start().await;
+    let relay = Relay::builder().settings(|s| s.capacity.connections_per_address = 2).start().await;
     let mut viewer = Viewer::open_tunnelled(&relay.url("cam"), "c").await;
     viewer.options().await.ok();
     let mut third = Viewer::connect(relay.address()).await;

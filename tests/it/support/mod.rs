@@ -18,6 +18,7 @@ pub mod relay;
 pub mod rtp;
 pub mod sdp;
 pub mod stamp;
+pub mod tls;
 pub mod viewer;
 
 use std::future::Future;

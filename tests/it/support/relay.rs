@@ -6,19 +6,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fanlight::access::{Access, Policy};
-use fanlight::config::{CameraUrl, Config, FastStart, Source, Stream as StreamSettings};
+use fanlight::config::{CameraUrl, Capacity, Config, FastStart, Source, Stream as StreamSettings};
 use fanlight::hub::{Hub, Status, Stream};
 use fanlight::jpeg::Clip;
 use fanlight::metrics::Metrics;
 use fanlight::rtsp::Limits;
-use fanlight::server::{ClipMount, ClipSettings, Mounts, Server, Settings, UdpPorts};
+use fanlight::server::{ClipMount, ClipSettings, Door, Mounts, Server, Settings, UdpPorts};
 use fanlight::source::{self, Sources};
+use fanlight::tls::{Certificates, Identity};
 use fanlight::vocabulary::{FailureClass, Phase};
 use fanlight::workers::Workers;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::tls::identity;
 use super::{PATIENCE, eventually, within};
 
 /// How a relay is to be.
@@ -30,6 +32,7 @@ pub struct Builder {
     udp: bool,
     classic: bool,
     policy: Policy,
+    tls: Option<Identity>,
 }
 
 /// A relay that runs.
@@ -40,8 +43,10 @@ pub struct Relay {
     pub workers: Workers,
     pub access: Arc<Access>,
     address: SocketAddr,
+    tls: Option<(SocketAddr, Arc<Certificates>)>,
     stop: CancellationToken,
     stop_sources: CancellationToken,
+    shared: Sources,
     /// By stream; the last one started under each name.
     sources: Mutex<BTreeMap<String, CancellationToken>>,
     _tasks: JoinSet<()>,
@@ -76,19 +81,29 @@ impl Relay {
                 write_timeout: Duration::from_secs(10),
                 describe_timeout: Duration::from_secs(5),
                 request_timeout: Duration::from_secs(10),
-                max_connections: 4096,
-                max_connections_per_address: 4096,
+                capacity: Capacity { connections_per_address: 4096, ..Capacity::default() },
                 limits: Limits::default(),
             },
             udp: true,
             classic: false,
             policy: Policy::default(),
+            tls: None,
         }
     }
 
     /// Where it serves RTSP.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it serves RTSP over TLS.
+    pub fn tls_address(&self) -> SocketAddr {
+        self.tls.as_ref().expect("a relay with a certificate").0
+    }
+
+    /// What it shows there.
+    pub fn certificates(&self) -> &Certificates {
+        &self.tls.as_ref().expect("a relay with a certificate").1
     }
 
     /// The URL of a stream.
@@ -151,7 +166,7 @@ impl Relay {
 
     /// Adds a stream at run time.
     pub fn add(&self, name: &str, settings: StreamSettings) {
-        let stop = start_source(&self.hub, &self.workers, &self.stop_sources, name, settings);
+        let stop = start_source(&self.hub, &self.workers, &self.shared, &self.stop_sources, name, settings);
         self.sources.lock().expect("no test panics here").insert(name.to_owned(), stop);
     }
 
@@ -206,6 +221,12 @@ impl Builder {
         self
     }
 
+    /// With a door for TLS, and a certificate for this name.
+    pub fn tls(mut self, name: &str) -> Self {
+        self.tls = Some(identity(name));
+        self
+    }
+
     /// TCP only.
     pub fn without_udp(mut self) -> Self {
         self.udp = false;
@@ -223,9 +244,9 @@ impl Builder {
         let hub = Arc::new(Hub::new(Arc::clone(&metrics)));
         let workers = Workers::start(2, &metrics).expect("threads");
         let (stop, stop_sources) = (CancellationToken::new(), CancellationToken::new());
-        let mut sources = BTreeMap::new();
+        let (shared, mut sources) = (Sources::new(Arc::clone(&metrics)), BTreeMap::new());
         for (name, settings) in self.streams {
-            let stop = start_source(&hub, &workers, &stop_sources, &name, settings);
+            let stop = start_source(&hub, &workers, &shared, &stop_sources, &name, settings);
             sources.insert(name, stop);
         }
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -241,16 +262,26 @@ impl Builder {
         let server = Server::new(mounts, udp, self.settings, workers.clone(), stop.clone())
             .with_access(Arc::clone(&access));
         let server = if self.classic { server.with_classic() } else { server };
+        let mut doors = vec![Door { listener, certificates: None }];
+        let mut tls = None;
+        if let Some(identity) = self.tls {
+            let certificates = Arc::new(Certificates::new(&identity).expect("suites"));
+            let listener = TcpListener::bind((loopback, 0)).await.expect("a port");
+            tls = Some((listener.local_addr().expect("an address"), Arc::clone(&certificates)));
+            doors.push(Door { listener, certificates: Some(certificates) });
+        }
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { server.run(listener).await.expect("the server serves") });
+        tasks.spawn(async move { server.run_at(doors).await.expect("the server serves") });
         Relay {
             hub,
             metrics,
             workers,
             access,
             address,
+            tls,
             stop,
             stop_sources,
+            shared,
             sources: Mutex::new(sources),
             _tasks: tasks,
         }
@@ -265,12 +296,13 @@ pub fn policy(yaml: &str) -> Policy {
 fn start_source(
     hub: &Arc<Hub>,
     workers: &Workers,
+    sources: &Sources,
     stop: &CancellationToken,
     name: &str,
     settings: StreamSettings,
 ) -> CancellationToken {
     let publisher = hub.add_with(name, settings.viewing.clone());
-    let (stop, sources) = (stop.child_token(), Sources::new(Arc::clone(hub.metrics())));
+    let (stop, sources) = (stop.child_token(), sources.clone());
     let told = stop.clone();
     workers.spawn("source", move || source::run(publisher, settings, sources, told));
     stop

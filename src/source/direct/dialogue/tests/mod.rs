@@ -90,6 +90,7 @@ fn options() -> Options {
         step: Duration::from_secs(10),
         reorder: Duration::from_millis(50),
         tracks: Selection::default(),
+        quirks: Quirks::built_in(),
         seed: 1,
     }
 }
