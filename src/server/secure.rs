@@ -61,12 +61,16 @@ impl Secure {
     /// Seals `parts` and hands the records to `wire`, which takes them all.
     ///
     /// # Errors
-    /// Those of `wire`.
-    pub(super) fn seal(&self, parts: &[IoSlice<'_>], wire: &mut impl Write) -> io::Result<()> {
+    /// Those of `wire`; or TLS cannot go on.
+    pub(super) fn seal(&self, mut parts: &mut [IoSlice<'_>], wire: &mut impl Write) -> io::Result<()> {
         let mut connection = self.0.borrow_mut();
-        // Without a limit it takes everything.
-        let sealed = connection.writer().write_vectored(parts)?;
-        debug_assert_eq!(sealed, parts.iter().map(|part| part.len()).sum::<usize>());
+        while parts.iter().any(|part| !part.is_empty()) {
+            // All at once, except where the keys have to be changed between.
+            match connection.writer().write_vectored(parts)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                sealed => IoSlice::advance_slices(&mut parts, sealed),
+            }
+        }
         drain(&mut connection, wire)
     }
 
