@@ -90,6 +90,8 @@ labels! {
         ConnectTimeout => "connect_timeout",
         /// 401 or 403.
         Unauthorized => "unauthorized",
+        /// The camera's certificate is not one that is taken: not vouched for, or not the pinned one.
+        Certificate => "certificate",
         /// 404.
         NotFound => "not_found",
         /// 453 or 503: the camera has no session left.

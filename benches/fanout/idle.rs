@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Args;
 use super::load::camera::{Camera, Habit};
+use super::load::connect::ready;
 use super::sender::{free_address, relay, streams};
 
 /// Prints the CPU time of the relay in percent of a core, without viewers: with `args.streams` streams that connect on
@@ -16,7 +17,12 @@ pub(super) fn run(args: &Args) {
     let kinds =
         [("nor is any camera connected", "{on_demand: true}"), ("every camera is live, 4 Mbit/s each", "")];
     for (what, defaults) in kinds {
-        let process = relay(args, free_address(), &camera, &streams, defaults);
+        let address = free_address();
+        let process = relay(args, address, &camera, &streams, defaults);
+        if defaults.is_empty() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(ready(address, &streams));
+        }
         thread::sleep(SETTLING);
         let before = process.cpu();
         thread::sleep(Duration::from_secs(args.seconds));
@@ -27,5 +33,5 @@ pub(super) fn run(args: &Args) {
     }
 }
 
-/// Connecting is over then.
+/// Starting is over then, and so is what the last viewer left.
 const SETTLING: Duration = Duration::from_secs(5);

@@ -9,7 +9,7 @@ use tokio::task::{JoinSet, LocalSet};
 
 use super::Args;
 use super::load::camera::{Camera, Habit};
-use super::load::connect::{Viewer, connect, try_connect};
+use super::load::connect::{Viewer, ready, try_connect};
 use super::load::process::Process;
 use super::load::viewers::Spread;
 use super::load::watch::{Look, key_frame, watch};
@@ -60,10 +60,7 @@ impl std::fmt::Display for Storm {
 }
 
 async fn storm(address: SocketAddr, streams: &[String], udp: bool, count: usize, process: &Process) -> Storm {
-    // One of each stream makes sure that the cameras are connected.
-    for stream in streams {
-        drop(connect(address, stream, false).await);
-    }
+    ready(address, streams).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (began, cpu) = (Instant::now(), process.cpu());
     let (told, mut outcomes) = mpsc::unbounded_channel();

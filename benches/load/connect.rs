@@ -18,13 +18,20 @@ pub(crate) struct Viewer {
     pub(crate) session: String,
 }
 
-/// Connects a viewer and lets it play. The relay may still be starting.
-pub(crate) async fn connect(address: SocketAddr, stream: &str, udp: bool) -> Viewer {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while let Err(error) = TcpStream::connect(address).await {
-        assert!(Instant::now() < deadline, "{address}: {error}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+/// Waits until every stream can be watched: the relay may still be starting, and of many cameras on one host it connects to
+/// no more than ten a second.
+pub(crate) async fn ready(address: SocketAddr, streams: &[String]) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for stream in streams {
+        while let Err(error) = try_connect(address, stream, false, None).await {
+            assert!(Instant::now() < deadline, "{error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
+}
+
+/// Connects a viewer and lets it play.
+pub(crate) async fn connect(address: SocketAddr, stream: &str, udp: bool) -> Viewer {
     try_connect(address, stream, udp, None).await.unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{JoinSet, LocalSet};
 
-use super::connect::{connect, try_connect};
+use super::connect::{connect, ready, try_connect};
 use super::process::Process;
 use super::watch::{Look, Tally, key_frame, read_slowly, watch};
 
@@ -85,10 +85,9 @@ pub(crate) fn run(load: Load<'_>, process: &Process) -> Figures {
     let Load { address, udp, viewers: count, .. } = load;
     LocalSet::new().block_on(&runtime, async {
         let stream = |index: usize| load.streams[index % load.streams.len()].clone();
-        // One viewer makes sure that the process is up, and that what it needs once is there.
-        let pioneer = connect(address, &stream(0), false).await;
+        // With what the process needs once.
+        ready(address, load.streams).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
-        drop(pioneer);
         let before = process.rss_kib();
         let mut tasks = JoinSet::new();
         for index in 0..load.never_reading + load.half_rate {

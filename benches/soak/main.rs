@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinSet, LocalSet};
 
 use load::camera::{Camera, Habit};
-use load::connect::{Viewer, connect};
+use load::connect::{Viewer, connect, ready};
 use load::process::Process;
 
 /// What a relay grows by under viewers that come and go.
@@ -60,6 +60,7 @@ fn main() {
 }
 
 async fn soak(args: &Args, process: &Process, rtsp: SocketAddr, http: SocketAddr) {
+    ready(rtsp, &["cam".to_owned()]).await;
     let mut viewers = JoinSet::new();
     let (started, every) = (Instant::now(), Duration::from_secs_f64(args.every));
     for index in 0..args.viewers {

@@ -23,7 +23,7 @@ impl Failures {
     /// How much longer an address is blocked, if it is.
     pub(super) fn blocked(&self, address: IpAddr, login: &Login, now: Instant) -> Option<Duration> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.get(&group(address)).filter(|entry| entry.count >= login.failures)?;
+        let entry = entries.get(&subscriber(address)).filter(|entry| entry.count >= login.failures)?;
         let left = login.block.checked_sub(now.saturating_duration_since(entry.newest))?;
         (!left.is_zero()).then_some(left)
     }
@@ -31,7 +31,7 @@ impl Failures {
     /// Counts a failure. Whether that was the one that blocks the address.
     pub(super) fn note(&self, address: IpAddr, login: &Login, now: Instant) -> bool {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = group(address);
+        let address = subscriber(address);
         if entries.len() >= MAX_ADDRESSES && !entries.contains_key(&address) {
             entries.retain(|_, entry| now.saturating_duration_since(entry.newest) < login.block);
             // Still full: the one that has been quiet for longest is forgotten.
@@ -53,7 +53,7 @@ impl Failures {
 }
 
 /// What counts as one address: of IPv6 the network of a subscriber, who has 2^64 addresses.
-fn group(address: IpAddr) -> IpAddr {
+pub(crate) fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

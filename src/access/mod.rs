@@ -30,6 +30,7 @@ pub use visitor::{Schemes, Visitor, Wish};
 
 use crate::metrics::Metrics;
 use failures::Failures;
+pub(crate) use failures::subscriber;
 
 /// The present policy and what is known of those who broke it.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, LoadError};
@@ -135,9 +135,19 @@ fn finish(ended: anyhow::Result<Stopped>) -> ExitCode {
 }
 
 /// Opens a listening socket; the error names the address and the key that sets it.
-async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({key})"))
+fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    let opened = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    opened().with_context(|| format!("cannot listen on {address} ({key})"))
 }
+
+/// Connections that wait for accept: what comes beyond has its SYN dropped, and tries again after a second. The system may
+/// allow less (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
 
 /// An address that can be opened on this machine: not the one that stands for all.
 fn reachable(address: SocketAddr) -> SocketAddr {

@@ -33,13 +33,13 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
     let (stop, draining, web_stop) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
 
-    raise_descriptor_limit(config.rtsp.max_connections);
+    raise_descriptor_limit(config.rtsp.capacity.connections);
     let rtsp = match config.rtsp.listen {
-        Some(address) => Some(listen(address, "rtsp.listen").await?),
+        Some(address) => Some(listen(address, "rtsp.listen")?),
         None => None,
     };
     let http = match config.http.listen {
-        Some(address) => Some(listen(address, "http.listen").await?),
+        Some(address) => Some(listen(address, "http.listen")?),
         None => None,
     };
     let certificates = match &config.tls {
@@ -47,11 +47,11 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
         None => None,
     };
     let rtsps = match config.rtsp.tls_listen {
-        Some(address) => Some(listen(address, "rtsp.tls_listen").await?),
+        Some(address) => Some(listen(address, "rtsp.tls_listen")?),
         None => None,
     };
     let https = match config.http.tls_listen {
-        Some(address) => Some(listen(address, "http.tls_listen").await?),
+        Some(address) => Some(listen(address, "http.tls_listen")?),
         None => None,
     };
     let reload = match &mode {
@@ -69,7 +69,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
 
     let addresses = Addresses::of([&rtsp, &http, &rtsps, &https].map(Option::as_ref))?;
     let udp = udp_ports(&config, addresses.rtsp.map(|address| address.ip()), &mode)?;
-    let mut streams = Streams::new(Arc::clone(&hub), workers.clone());
+    let mut streams = Streams::new(Arc::clone(&hub), workers.clone(), Arc::clone(&config.profiles));
     streams.apply(&BTreeMap::new(), &config.streams);
     let access = Arc::new(Access::new(Policy::of(&config), Arc::clone(&metrics)));
     let server = Server::new(
@@ -190,9 +190,9 @@ fn note_expiry(tls: &Tls, metrics: &Metrics) {
 }
 
 /// Lets the process have as many descriptors as the system allows, and says when that may be too few.
-fn raise_descriptor_limit(connections: usize) {
+fn raise_descriptor_limit(connections: u32) {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) if usize::try_from(limit).is_ok_and(|limit| limit < connections + OTHER_DESCRIPTORS) => {
+        Ok(limit) if limit < u64::from(connections) + OTHER_DESCRIPTORS => {
             tracing::warn!(
                 limit,
                 connections,
@@ -325,7 +325,7 @@ impl Addresses {
 }
 
 /// Descriptors for everything but viewers' connections: cameras, listeners, event loops, files.
-const OTHER_DESCRIPTORS: usize = 512;
+const OTHER_DESCRIPTORS: u64 = 512;
 
 /// A certificate that expires within this time is warned of whenever it is read: those that renew themselves have a new one
 /// a month before.

@@ -34,7 +34,7 @@ pub(super) async fn run(args: ServeFileArgs) -> anyhow::Result<Stopped> {
         hub: Arc::new(Hub::new(metrics)),
         clips: BTreeMap::from([(name.to_string(), Arc::new(mount))]),
     };
-    let listener = listen(args.listen, "--listen").await?;
+    let listener = listen(args.listen, "--listen")?;
     let address = listener.local_addr()?;
     let ports = UdpPorts::bind(address.ip(), (0, 0)).context("no UDP ports")?;
     let stop = CancellationToken::new();
@@ -65,8 +65,7 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         write_timeout: config.rtsp.write_timeout,
         describe_timeout: config.rtsp.describe_timeout,
         request_timeout: REQUEST_TIMEOUT,
-        max_connections: config.rtsp.max_connections,
-        max_connections_per_address: config.rtsp.max_connections_per_address,
+        capacity: config.rtsp.capacity,
         limits: Limits::default(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Stream as Settings, StreamName};
+use crate::config::{Quirks, Stream as Settings, StreamName};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::source::{self, Sources};
@@ -25,8 +25,8 @@ struct Running {
 }
 
 impl Streams {
-    pub(super) fn new(hub: Arc<Hub>, workers: Workers) -> Self {
-        let sources = Sources::new(Arc::clone(hub.metrics()));
+    pub(super) fn new(hub: Arc<Hub>, workers: Workers, quirks: Arc<Quirks>) -> Self {
+        let sources = Sources::new(Arc::clone(hub.metrics())).with_quirks(quirks);
         Self { hub, workers, sources, running: BTreeMap::new() }
     }
 

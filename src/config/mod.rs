@@ -8,10 +8,12 @@
 
 mod access;
 mod camera_url;
+mod capacity;
 mod choices;
 mod name;
 mod node;
 mod problems;
+mod quirks;
 mod reach;
 mod reader;
 mod redact;
@@ -29,14 +31,17 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::{Action, Login, Pattern, Rule, Who};
 pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
+pub use capacity::Capacity;
 pub use choices::{Race, Retry, UpstreamTransport};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
+pub use quirks::{Flags, Profile, Quirks, Seen, SignOfLife};
 pub use reach::{ClientChoice, Fingerprint, Proxy, ProxyKind, Reach};
 pub(crate) use redact::percent_decode;
 pub use stream::{Defaults, MAX_COALESCE, Source, Stream};
@@ -71,6 +76,10 @@ pub struct Config {
     pub access: Vec<Rule>,
     /// How log-ins are treated.
     pub login: Login,
+    /// A file of profiles of cameras, beside those that are compiled in.
+    pub quirks: Option<PathBuf>,
+    /// Both together. [`Config::load`] reads the file.
+    pub profiles: Arc<Quirks>,
 }
 
 /// The RTSP server.
@@ -88,10 +97,8 @@ pub struct Rtsp {
     pub write_timeout: Duration,
     /// How long DESCRIBE waits for a camera that is not up.
     pub describe_timeout: Duration,
-    /// Most RTSP connections at a time.
-    pub max_connections: usize,
-    /// Most RTSP connections at a time from one address.
-    pub max_connections_per_address: usize,
+    /// The keys `max_…`.
+    pub capacity: Capacity,
 }
 
 impl Rtsp {
@@ -120,11 +127,9 @@ impl Default for Rtsp {
             udp_ports: Some((8000, 8001)),
             session_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
-            // VLC gives up after about 5 s and says nothing of the reason.
             // VLC gives up after exactly five seconds: the answer has to be there before.
             describe_timeout: Duration::from_millis(4500),
-            max_connections: 4096,
-            max_connections_per_address: 2048,
+            capacity: Capacity::default(),
         }
     }
 }
@@ -150,6 +155,8 @@ impl Default for Config {
             users: Users::new(),
             access: Vec::new(),
             login: Login::default(),
+            quirks: None,
+            profiles: Quirks::built_in(),
         }
     }
 }
@@ -178,8 +185,13 @@ impl Config {
         File::open(path)
             .and_then(|file| file.take(node::MAX_TEXT as u64 + 1).read_to_string(&mut text))
             .map_err(|cause| LoadError::Read { path: path.to_owned(), cause })?;
-        Self::parse(&text, &|name| std::env::var(name).ok())
-            .map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
+        let read = Self::parse(&text, &|name| std::env::var(name).ok()).and_then(|mut config| {
+            if let Some(file) = &config.quirks {
+                config.profiles = Arc::new(quirks::load(file)?.before(&config.profiles));
+            }
+            Ok(config)
+        });
+        read.map_err(|problems| LoadError::Invalid { path: path.to_owned(), problems })
     }
 
     /// The configuration of `fanlight URL --name NAME`: the defaults and this one stream. Problems carry the key `url`
@@ -274,6 +286,12 @@ const TOP_KEYS: &[Key<Config>] = &[
     Key { name: "streams", read: read_streams },
     Key { name: "users", read: |config, value| users::read_users(&mut config.users, value) },
     Key { name: "access", read: access::read_access },
+    Key {
+        name: "quirks",
+        read: |config, value| {
+            value.read(&mut config.quirks, |v| v.text("the path of a file").map(|path| Some(path.into())));
+        },
+    },
     Key { name: "login", read: |config, value| value.read_section(&[access::LOGIN_KEYS], &mut config.login) },
 ];
 
@@ -298,17 +316,20 @@ const RTSP_KEYS: &[Key<Rtsp>] = &[
         name: "describe_timeout",
         read: |rtsp, value| value.read(&mut rtsp.describe_timeout, |v| v.duration(TIMEOUT)),
     },
-    Key {
-        name: "max_connections",
-        read: |rtsp, value| {
-            value.read(&mut rtsp.max_connections, |v| v.number("a whole number", 1..=1_000_000));
-        },
-    },
+    Key { name: "max_connections", read: |rtsp, value| most(&mut rtsp.capacity.connections, value) },
     Key {
         name: "max_connections_per_address",
-        read: |rtsp, value| {
-            value.read(&mut rtsp.max_connections_per_address, |v| v.number("a whole number", 1..=1_000_000));
-        },
+        read: |rtsp, value| most(&mut rtsp.capacity.connections_per_address, value),
+    },
+    Key { name: "max_sessions", read: |rtsp, value| most(&mut rtsp.capacity.sessions, value) },
+    Key {
+        name: "max_sessions_per_address",
+        read: |rtsp, value| most(&mut rtsp.capacity.sessions_per_address, value),
+    },
+    Key { name: "max_requests", read: |rtsp, value| most(&mut rtsp.capacity.requests, value) },
+    Key {
+        name: "max_requests_per_address",
+        read: |rtsp, value| most(&mut rtsp.capacity.requests_per_address, value),
     },
 ];
 
@@ -317,6 +338,11 @@ const HTTP_KEYS: &[Key<Http>] = &[
     Key { name: "listen", read: |http, value| value.read(&mut http.listen, Value::listen) },
     Key { name: "tls_listen", read: |http, value| value.read(&mut http.tls_listen, Value::listen) },
 ];
+
+/// A limit: at least one must get in.
+fn most(target: &mut u32, value: &Value<'_>) {
+    value.read(target, |v| v.number("a whole number", 1..=1_000_000));
+}
 
 fn read_streams(config: &mut Config, value: &Value<'_>) {
     for (name, value) in value.entries() {

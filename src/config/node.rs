@@ -42,15 +42,7 @@ impl Node {
             return Err(Problems::one("", format!("longer than {} MiB", MAX_TEXT >> 20)));
         }
         let budget = Cell::new(MAX_TREE);
-        Seed(&budget).deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
-            // Some messages begin with the path of keys, and a misplaced URL can be a key.
-            let message = redact(&error.to_string());
-            let Some(location) = error.location() else {
-                return Problems::one("", message);
-            };
-            let place = format!("line {} column {}", location.line(), location.column());
-            Problems::one(place.as_str(), message.replacen(&format!(" at {place}"), "", 1))
-        })
+        Seed(&budget).deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| problem(&error))
     }
 
     /// Takes over parsed JSON.
@@ -58,6 +50,21 @@ impl Node {
         let budget = Cell::new(MAX_TREE);
         Seed(&budget).deserialize(value).map_err(|error| Problems::one("", error.to_string()))
     }
+}
+
+/// Reads YAML of a fixed form, such as that of quirk profiles. The first mistake ends it, with line and column.
+pub(super) fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problems> {
+    serde_yaml::from_str(text).map_err(|error| problem(&error))
+}
+
+fn problem(error: &serde_yaml::Error) -> Problems {
+    // Some messages begin with the path of keys, and a misplaced URL can be a key.
+    let message = redact(&error.to_string());
+    let Some(location) = error.location() else {
+        return Problems::one("", message);
+    };
+    let place = format!("line {} column {}", location.line(), location.column());
+    Problems::one(place.as_str(), message.replacen(&format!(" at {place}"), "", 1))
 }
 
 /// Builds a [`Node`], paying for each value from what is left of [`MAX_TREE`].

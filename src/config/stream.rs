@@ -22,6 +22,10 @@ pub struct Stream {
     pub on_demand: bool,
     /// How long an on-demand stream stays connected after its last viewer.
     pub on_demand_close_after: Duration,
+    /// While nobody watches an on-demand stream, keep a connection that the next session begins on.
+    pub on_demand_warm: bool,
+    /// Most connections with the camera's host, those of other streams included; `None`: any number.
+    pub max_connections_per_camera: Option<usize>,
     /// Which client speaks with the camera.
     pub client: ClientChoice,
     /// The way to the camera.
@@ -79,6 +83,9 @@ pub enum Source {
 /// Most attempts of a race: more would be what a camera takes for an attack.
 const RACE_ATTEMPTS: u8 = 5;
 
+/// More than any recorder has channels.
+const CONNECTIONS: usize = 1024;
+
 /// A shorter wait for a frame than this takes a network's hiccup for a stall.
 const STALL: Duration = Duration::from_millis(200);
 
@@ -95,6 +102,8 @@ impl Stream {
             source,
             on_demand: false,
             on_demand_close_after: Duration::from_secs(10),
+            on_demand_warm: false,
+            max_connections_per_camera: None,
             client: ClientChoice::Auto,
             reach: Reach::default(),
             coalesce: MAX_COALESCE,
@@ -217,6 +226,16 @@ pub(super) const CAMERA_KEYS: &[Key<Draft>] = &[
         name: "password",
         read: |d, v| v.read(&mut d.password, |v| v.text("a password").map(|text| Some(Secret::new(text)))),
     },
+    Key { name: "on_demand_warm", read: |d, v| v.read(&mut d.settings.on_demand_warm, Value::flag) },
+    Key {
+        name: "max_connections_per_camera",
+        read: |d, v| {
+            v.read(&mut d.settings.max_connections_per_camera, |v| {
+                let most: usize = v.number("a whole number", 0..=CONNECTIONS)?;
+                Some((most > 0).then_some(most))
+            });
+        },
+    },
     Key { name: "client", read: |d, v| v.read(&mut d.settings.client, |v| v.word(&ClientChoice::WORDS)) },
     Key {
         name: "tls_fingerprint",
@@ -320,14 +339,15 @@ impl Draft {
 
     /// `client: retina` and a way that it does not go.
     fn check_client(&self, value: &Value<'_>) {
-        let Stream { client, reach, transport, .. } = &self.settings;
+        let Stream { client, reach, transport, on_demand, on_demand_warm, .. } = &self.settings;
         let plain = Reach { reorder_window: reach.reorder_window, ..Reach::default() };
         let beyond = *reach != plain
             || *transport == UpstreamTransport::Multicast
+            || (*on_demand && *on_demand_warm)
             || !self.cameras.iter().all(CameraUrl::is_plain);
         if *client == ClientChoice::Retina && beyond {
-            let message = "retina speaks plain rtsp:// over tcp and udp only, without TLS, tunnel, proxy, multicast or \
-                           source_address: use `auto` or `direct`";
+            let message = "retina speaks plain rtsp:// over tcp and udp only, without TLS, tunnel, proxy, multicast, \
+                           source_address or on_demand_warm: use `auto` or `direct`";
             if value.has("client") {
                 value.problem_at("client", message);
             } else {

@@ -128,7 +128,7 @@ fn a_certificate_switches_rtsps_on_unless_the_file_says_otherwise() {
 fn values_from_the_environment_take_the_type_that_is_expected() {
     let text = fs::read_to_string(project().join("tests/data/config/valid/environment.yml")).unwrap();
     let config = parse(&text);
-    assert_eq!(config.rtsp.max_connections, 12);
+    assert_eq!(config.rtsp.capacity.connections, 12);
     assert_eq!(config.rtsp.udp_ports, Some((6000, 6001)));
     assert_eq!(config.rtsp.listen, Some("127.0.0.1:0".parse().unwrap()));
     let door = &config.streams["door"];

@@ -70,6 +70,11 @@ impl Publisher {
         self.stream.outage_ends(Instant::now());
     }
 
+    /// Says in words why it does what it does, until it delivers again.
+    pub fn says(&mut self, why: String) {
+        self.stream.status.send_modify(|status| status.decision = Some(why));
+    }
+
     /// An attempt begins.
     pub fn connecting(&mut self) {
         self.stream.outage_begins(Instant::now());

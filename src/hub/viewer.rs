@@ -28,6 +28,15 @@ pub struct Viewer {
     playing: Mutex<Option<Instant>>,
     kicked: CancellationToken,
     kick_reason: OnceLock<Disconnect>,
+    counts: Counts,
+}
+
+/// What changes with each burst: one line of the cache, whatever stands around it.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Counts {
+    /// When the viewer's session began.
+    since: Instant,
     packets: AtomicU64,
     bytes: AtomicU64,
     skipped: AtomicU64,
@@ -56,27 +65,33 @@ impl Viewer {
 
     /// RTP packets handed to the kernel for it.
     pub fn packets(&self) -> u64 {
-        self.packets.load(Ordering::Relaxed)
+        self.counts.packets.load(Ordering::Relaxed)
     }
 
     /// Bytes of RTP and RTCP handed to the kernel for it.
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.counts.bytes.load(Ordering::Relaxed)
     }
 
     /// Frames it did not get.
     pub fn skipped(&self) -> u64 {
-        self.skipped.load(Ordering::Relaxed)
+        self.counts.skipped.load(Ordering::Relaxed)
     }
 
     /// When the last burst it was given arrived from the source, or when it said PLAY.
     pub fn reached(&self) -> Instant {
-        self.since + Duration::from_micros(self.reached_micros.load(Ordering::Relaxed))
+        self.since + Duration::from_micros(self.counts.reached_micros.load(Ordering::Relaxed))
     }
 
     /// Recent time from a packet's arrival to its hand-over to the kernel.
     pub fn latency(&self) -> Duration {
-        Duration::from_micros(self.latency_micros.load(Ordering::Relaxed))
+        Duration::from_micros(self.counts.latency_micros.load(Ordering::Relaxed))
+    }
+
+    /// It was given what arrived at `received`, or passed over it.
+    fn reaches(&self, received: Instant) {
+        let micros = received.saturating_duration_since(self.counts.since).as_micros() as u64;
+        self.counts.reached_micros.store(micros, Ordering::Relaxed);
     }
 
     /// Written by one thread only, so that no addition has to be atomic; others read.
@@ -84,11 +99,12 @@ impl Viewer {
         let add = |counter: &AtomicU64, more| {
             counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
         };
-        add(&self.packets, packets);
-        add(&self.bytes, bytes);
-        let (old, new) = (self.latency_micros.load(Ordering::Relaxed), latency.as_micros() as u64);
+        let counts = &self.counts;
+        add(&counts.packets, packets);
+        add(&counts.bytes, bytes);
+        let (old, new) = (counts.latency_micros.load(Ordering::Relaxed), latency.as_micros() as u64);
         let smoothed = if old == 0 { new } else { old - old / 8 + new / 8 };
-        self.latency_micros.store(smoothed, Ordering::Relaxed);
+        counts.latency_micros.store(smoothed, Ordering::Relaxed);
     }
 }
 
@@ -107,6 +123,17 @@ impl Tally {
         let counters = metrics.viewers(transport).clone();
         let latency = counters.latency.local();
         Self { counters, packets: 0, bytes: 0, latency }
+    }
+
+    /// Counts a burst that arrived at `received` and was handed to the kernel for this viewer at `now`.
+    pub fn sent(&mut self, viewer: &Viewer, packets: u64, bytes: u64, received: Instant, now: Instant) {
+        viewer.reaches(received);
+        // What was there before the viewer came did not wait for it.
+        let latency = now.saturating_duration_since(received.max(viewer.counts.since));
+        self.packets += packets;
+        self.bytes += bytes;
+        self.latency.observe(latency.as_secs_f64());
+        viewer.sent(packets, bytes, latency);
     }
 
     /// Adds what was gathered to the metrics.
@@ -144,20 +171,24 @@ impl Viewers {
         transport: Transport,
         user_agent: Option<String>,
     ) -> Seat {
+        let since = Instant::now();
         let viewer = Arc::new(Viewer {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             peer,
             transport,
             user_agent,
-            since: Instant::now(),
+            since,
             playing: Mutex::default(),
             kicked: CancellationToken::new(),
             kick_reason: OnceLock::new(),
-            packets: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            skipped: AtomicU64::new(0),
-            latency_micros: AtomicU64::new(0),
-            reached_micros: AtomicU64::new(0),
+            counts: Counts {
+                since,
+                packets: AtomicU64::new(0),
+                bytes: AtomicU64::new(0),
+                skipped: AtomicU64::new(0),
+                latency_micros: AtomicU64::new(0),
+                reached_micros: AtomicU64::new(0),
+            },
         });
         self.list.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&viewer));
         let counters = metrics.viewers(transport).clone();
@@ -204,24 +235,15 @@ impl Seat {
         self.viewer.sent(packets, bytes, latency);
     }
 
-    /// The same for one of many viewers in a row: what they share is added up in `tally`.
-    pub fn sent_among(&self, packets: u64, bytes: u64, latency: Duration, tally: &mut Tally) {
-        tally.packets += packets;
-        tally.bytes += bytes;
-        tally.latency.observe(latency.as_secs_f64());
-        self.viewer.sent(packets, bytes, latency);
-    }
-
     /// It was given what arrived at `received`, or passed over it.
     pub fn reached(&self, received: Instant) {
-        let micros = received.saturating_duration_since(self.viewer.since).as_micros() as u64;
-        self.viewer.reached_micros.store(micros, Ordering::Relaxed);
+        self.viewer.reaches(received);
     }
 
     /// Counts frames that were left out for this viewer.
     pub fn skipped(&self, reason: Skip, frames: u64) {
         self.metrics.skipped(reason, frames);
-        self.viewer.skipped.fetch_add(frames, Ordering::Relaxed);
+        self.viewer.counts.skipped.fetch_add(frames, Ordering::Relaxed);
     }
 
     /// Counts the time from PLAY to the first key-frame packet.

@@ -34,6 +34,7 @@ pub(super) struct Families {
     pub(super) viewer_sent_bytes: IntCounterVec,
     pub(super) viewer_skipped_frames: IntCounterVec,
     pub(super) gop_cache_dropped: IntCounterVec,
+    pub(super) limits_reached: IntCounterVec,
     pub(super) viewer_start: HistogramVec,
     pub(super) relay_latency: HistogramVec,
 }
@@ -47,7 +48,6 @@ pub(super) struct ProcessWide {
     pub(super) connections: IntGaugeVec,
     pub(super) certificate_expiry: IntGauge,
     pub(super) tls_handshake_failures: IntCounter,
-    pub(super) connections_refused: IntCounter,
     pub(super) task_panics: IntCounter,
 }
 
@@ -191,6 +191,12 @@ pub(super) fn register(registry: &Registry) -> (Families, ProcessWide) {
             "Times that the pictures since a key frame outgrew gop_cache_size or gop_cache_age.",
             stream,
         ),
+        limits_reached: counter(
+            r,
+            "limits_reached_total",
+            "Viewers refused or made to wait, by the limit that did it: a key of rtsp in the configuration, or descriptors.",
+            &["limit"],
+        ),
         viewer_skipped_frames: counter(
             r,
             "viewer_skipped_frames_total",
@@ -248,13 +254,6 @@ pub(super) fn register(registry: &Registry) -> (Families, ProcessWide) {
             let counter = IntCounter::new(
                 "fanlight_tls_handshake_failures_total",
                 "Connections to a TLS port, of RTSP or HTTP, on which no TLS session came about.",
-            );
-            add(r, counter.expect("the name is valid"))
-        },
-        connections_refused: {
-            let counter = IntCounter::new(
-                "fanlight_connections_refused_total",
-                "RTSP connections refused because a limit of connections was reached.",
             );
             add(r, counter.expect("the name is valid"))
         },

@@ -38,8 +38,6 @@ pub struct Metrics {
     pub certificate_expiry: IntGauge,
     /// Connections to a TLS port that did not become any, over RTSP and HTTP.
     pub tls_handshake_failures: IntCounter,
-    /// RTSP connections refused because a limit was reached.
-    pub connections_refused: IntCounter,
     /// Panics caught at a task's edge, the client library's included.
     pub task_panics: IntCounter,
     /// Held for a look-up when a stream is added or removed, never on the way of a packet.
@@ -63,11 +61,22 @@ impl Metrics {
             connections_tls: process_wide.connections.with_label_values(&["tls"]),
             certificate_expiry: process_wide.certificate_expiry,
             tls_handshake_failures: process_wide.tls_handshake_failures,
-            connections_refused: process_wide.connections_refused,
             task_panics: process_wide.task_panics,
             streams: Mutex::default(),
             all_viewers: Arc::default(),
         }
+    }
+
+    /// These limits exist, and nobody has reached them yet: a series that is not there cannot be alerted on.
+    pub fn know_limits(&self, limits: &[&'static str]) {
+        for limit in limits {
+            self.families.limits_reached.with_label_values(&[limit]);
+        }
+    }
+
+    /// Somebody was refused or made to wait by this limit, called by its key in the configuration.
+    pub fn limit_reached(&self, limit: &'static str) {
+        self.families.limits_reached.with_label_values(&[limit]).inc();
     }
 
     /// The handles of a stream; the same ones for the same name, so that a stream that is replaced counts on.

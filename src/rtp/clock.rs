@@ -9,7 +9,7 @@ use crate::vocabulary::TrackId;
 ///
 /// Until the camera has sent a report, arrival times serve. Its reports then give the exact relation between its
 /// tracks. Once a viewer has been given a report, the clock does not jump any more: where the camera's clock is
-/// elsewhere (it began late, or was set), the difference is kept as a shift. What remains is followed at [`SLEW`]: a
+/// elsewhere (it began late, or was set), the difference is kept as a shift. What remains is followed at `SLEW`: a
 /// track whose first packet after an outage came late is off by as much until then. ffmpeg, for one, moves its
 /// timestamps with every step of the report's clock, and complains of a step back that is longer than a frame.
 ///

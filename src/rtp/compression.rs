@@ -25,6 +25,11 @@ impl Compression {
         (intervals > 1).then_some(Self { oldest, newest, span })
     }
 
+    /// The timestamp of the newest frame.
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
     /// What the timestamp becomes: itself from the newest frame on.
     pub fn squeezed(&self, timestamp: u64) -> u64 {
         let Some(before) = self.newest.checked_sub(timestamp).filter(|before| *before > 0) else {

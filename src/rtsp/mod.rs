@@ -39,6 +39,6 @@ mod oracle;
 pub use headers::Headers;
 pub use message::{CseqError, Request, Response};
 pub use method::Method;
-pub use parse::{Item, Limits, Reason, Rejection, leading_blanks, parse, parse_http_head};
+pub use parse::{Item, Limits, Reason, Rejection, leading_blanks, missing_body, parse, parse_http_head};
 pub use status::Status;
 pub use uri::{Scheme, TrackControl, Uri, UriError, without_userinfo};

@@ -50,7 +50,8 @@ pub fn parse(bytes: &[u8]) -> Result<Sdp, Error> {
         let line = text(line);
         let line = line.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
         let Some((kind, value)) = line.split_once('=') else { continue };
-        let value = value.trim();
+        let (kind, value) = (kind.trim(), value.trim());
+        let kind = if kind == "M" { "m" } else { kind };
         let full = sdp.media.len() == MAX_MEDIA;
         attributes += usize::from(kind == "a");
         match (kind, sdp.media.last_mut()) {

@@ -47,8 +47,10 @@ impl Track {
         let payload_type = *media.payload_types.first()?;
         // TP-Link says `application/TP-LINK`, which is not a word of the grammar.
         let kind = media.kind.split('/').next().filter(|kind| is_token(kind))?.to_owned();
-        let plain = media.protocol.is_empty() || media.protocol.contains("RTP/AVP");
-        if !plain {
+        // `AVP`, `TCP/RTP/AVP` and the like are all meant the same; what is encrypted says so.
+        let plain =
+            media.protocol.is_empty() || ["RTP", "AVP"].iter().any(|word| media.protocol.contains(word));
+        if !plain || media.protocol.contains("SAVP") {
             return None;
         }
         let encoding = media.encoding();

@@ -13,6 +13,7 @@ mod connection;
 mod fanout;
 mod mount;
 mod outbox;
+mod pace;
 mod playback;
 mod player;
 mod requests;
@@ -21,10 +22,11 @@ mod secure;
 mod session;
 mod udp;
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time;
@@ -35,6 +37,7 @@ pub use playback::{ClipMount, ClipSettings};
 pub use udp::UdpPorts;
 
 use crate::access::Access;
+use crate::config::Capacity;
 use crate::metrics::Metrics;
 use crate::rtsp::Limits;
 use crate::tls::Certificates;
@@ -55,10 +58,8 @@ pub struct Settings {
     pub describe_timeout: Duration,
     /// A request that is not complete after this long ends its connection.
     pub request_timeout: Duration,
-    /// Connections at a time.
-    pub max_connections: usize,
-    /// Connections at a time from one address.
-    pub max_connections_per_address: usize,
+    /// How many viewers there may be.
+    pub capacity: Capacity,
     /// What a request may hold.
     pub limits: Limits,
 }
@@ -105,6 +106,7 @@ impl Server {
         stop: CancellationToken,
     ) -> Self {
         let metrics = Arc::clone(mounts.hub.metrics());
+        let admission = Arc::new(Admission::new(settings.capacity, Arc::clone(&metrics)));
         let shared = Shared {
             mounts,
             settings,
@@ -113,7 +115,7 @@ impl Server {
             access: Arc::new(Access::open(Arc::clone(&metrics))),
             metrics,
             workers,
-            admission: Arc::default(),
+            admission,
             stop,
         };
         Self { shared: Arc::new(shared) }
@@ -157,30 +159,26 @@ impl Server {
     }
 
     async fn accept(&self, Door { listener, certificates }: Door) {
-        let mut complained: Option<Instant> = None;
-        let mut complain = |what: std::fmt::Arguments<'_>| {
-            if complained.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
-                complained = Some(Instant::now());
-                tracing::warn!("{what}");
-            }
-        };
+        // Given up for a moment when the process has no descriptor left, so that a connection can be taken and closed:
+        // who waits in the kernel's queue is not answered and does not know why.
+        let mut reserve = File::open("/dev/null").ok();
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => {
-                    let Settings { max_connections, max_connections_per_address, .. } = self.shared.settings;
-                    let from = peer.ip().to_canonical();
-                    match self.shared.admission.enter(from, max_connections, max_connections_per_address) {
-                        Ok(place) => self.place(socket, certificates.clone(), peer, place),
-                        Err(full) => {
-                            self.shared.metrics.connections_refused.inc();
-                            complain(format_args!("connections are refused: {full}"));
-                        }
+                    if let Ok(place) = self.shared.admission.connection(peer.ip()) {
+                        self.place(socket, certificates.clone(), peer, place);
                     }
                 }
                 Err(error) => {
-                    // Out of descriptors, mostly: viewers in play are not harmed, and some will leave.
-                    complain(format_args!("cannot accept a connection: {error}"));
-                    time::sleep(ACCEPT_PAUSE).await;
+                    self.shared.admission.out_of_descriptors(&error);
+                    let kept = reserve.take().is_some();
+                    if kept && time::timeout(ACCEPT_PAUSE, listener.accept()).await.is_ok() {
+                        reserve = File::open("/dev/null").ok();
+                    } else {
+                        // Viewers in play are not harmed, and some will leave.
+                        time::sleep(ACCEPT_PAUSE).await;
+                        reserve = File::open("/dev/null").ok();
+                    }
                 }
             }
         }
@@ -205,9 +203,6 @@ impl Server {
         });
     }
 }
-
-/// Between two lines of the log about the same trouble.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// Without a pause the loop would spin for as long as there is no descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -21,6 +21,7 @@ use crate::vocabulary::Transport;
 /// Shared by the connection's task, which answers and flushes, and the worker's fan-out, which writes media; both run
 /// on one thread.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Outbox {
     socket: TcpStream,
     /// Over TLS; what waits is sealed already.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::admission::Full;
 use super::connection::Connection;
 use super::fanout::{Line, Subscriber};
 use super::mount::Mount;
@@ -187,14 +188,20 @@ impl Connection {
             }
             (None, Offer::Tcp(wanted)) => {
                 let channels = self.free_channels(wanted, None)?;
-                let mut session = self.new_session(mount, &described, uri, request, self.outbox.transport());
+                let transport = self.outbox.transport();
+                let mut session = match self.new_session(mount, &described, uri, request, transport) {
+                    Ok(session) => session,
+                    Err(full) => return Ok(crowded(&full)),
+                };
                 let response = set_up_here(&mut session, &track, channels);
                 self.sessions.push(Subscriber::new(session, Line::Connection(Rc::clone(&self.outbox))));
                 Ok(response)
             }
             (None, Offer::Udp(client)) => {
-                let session = self.new_session(mount, &described, uri, request, Transport::Udp);
-                self.start_udp(session, &track, client)
+                match self.new_session(mount, &described, uri, request, Transport::Udp) {
+                    Ok(session) => self.start_udp(session, &track, client),
+                    Err(full) => Ok(crowded(&full)),
+                }
             }
             // One transport for a session: what is asked for is not to be had.
             (Some(Found::Here(_)), Offer::Udp(_)) | (Some(Found::Udp(_)), Offer::Tcp(_)) => {
@@ -232,8 +239,9 @@ impl Connection {
         uri: &Uri,
         request: &Request,
         transport: Transport,
-    ) -> Session {
+    ) -> Result<Session, Full> {
         let viewer = Viewer {
+            place: self.shared.admission.session(self.peer.ip())?,
             peer: self.peer.ip(),
             transport,
             user_agent: request
@@ -242,7 +250,7 @@ impl Connection {
                 .map(|agent| agent.chars().take(MAX_AGENT).collect()),
         };
         let base = uri.content_base(&self.local.to_string());
-        Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout)
+        Ok(Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout))
     }
 
     /// The channels that a track gets, `again` being those it has.
@@ -352,6 +360,13 @@ fn unavailable(mount: &Mount) -> Response {
     Response::new(Status::SERVICE_UNAVAILABLE)
         .header("Retry-After", RETRY_AFTER.as_secs())
         .body("text/plain; charset=utf-8", body)
+}
+
+/// 503 with the limit that is reached.
+fn crowded(full: &Full) -> Response {
+    Response::new(Status::SERVICE_UNAVAILABLE)
+        .header("Retry-After", RETRY_AFTER.as_secs())
+        .body("text/plain; charset=utf-8", format!("too many viewers: {full}\n"))
 }
 
 /// The options of `Require` and `Proxy-Require`: the server has none (RFC 2326 sections 12.27 and 12.32).

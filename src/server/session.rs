@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::admission::SessionPlace;
 use super::ahead::Ahead;
 use super::mount::{Feed, Mount};
 use super::playback::Playback;
@@ -33,6 +34,8 @@ pub(super) struct Session {
     /// The `timeout` told to the viewer.
     advertised: Duration,
     last_seen: Instant,
+    /// Given up with the session.
+    _place: SessionPlace,
     state: State,
 }
 
@@ -101,6 +104,7 @@ impl Playing {
 /// What distinguishes a session from others when it is made.
 #[derive(Debug)]
 pub(super) struct Viewer {
+    pub(super) place: SessionPlace,
     pub(super) peer: IpAddr,
     pub(super) transport: Transport,
     pub(super) user_agent: Option<String>,
@@ -119,7 +123,7 @@ impl Session {
         // The same name for all tracks of a session, different for each session, and no address in it (RFC 7022).
         let cname = format!("fanlight-{:016x}", rand::random::<u64>());
         let player = Player::new(described, cname, mount.stream().viewing());
-        let Viewer { peer, transport, user_agent } = viewer;
+        let Viewer { place, peer, transport, user_agent } = viewer;
         Self {
             id,
             mount,
@@ -129,6 +133,7 @@ impl Session {
             user_agent,
             advertised,
             last_seen: Instant::now(),
+            _place: place,
             state: State::Init(Init { player }),
         }
     }

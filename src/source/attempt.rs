@@ -81,6 +81,11 @@ impl Attempt {
         self.progress.is_answered()
     }
 
+    /// What it waits for before it begins, if nobody was told yet.
+    pub(super) fn take_wait(&self) -> Option<String> {
+        self.progress.take_wait()
+    }
+
     /// How far it has proven that it delivers.
     pub(super) fn proof(&self) -> Proof {
         match &self.state {

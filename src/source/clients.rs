@@ -7,10 +7,9 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -19,10 +18,10 @@ use futures_util::future::join;
 use super::camera::Cameras;
 use super::direct::Direct;
 use super::error::Error;
-use super::session::{Client, Event, Local, Request, Session};
-use crate::config::{CameraUrl, ClientChoice, Reach, Stream as Settings, UpstreamTransport};
+use super::guarded::{Attempted, Guarded, Watched};
+use super::session::{Client, Local, Request, Session};
+use crate::config::{CameraUrl, ClientChoice, Quirks, Reach, Stream as Settings, UpstreamTransport};
 use crate::metrics::Metrics;
-use crate::sdp::Description;
 use crate::vocabulary::{FailureClass, Transport};
 
 /// Why the direct client speaks with a camera, by the camera's URL. Shared by all streams of a process.
@@ -34,7 +33,7 @@ impl Memory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(camera).cloned()
     }
 
-    fn remember(&self, camera: &str, reason: String) {
+    pub(super) fn remember(&self, camera: &str, reason: String) {
         let mut reasons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if reasons.len() < REASONS_MAX && !reasons.contains_key(camera) {
             tracing::info!(camera, "the direct client takes over from retina: {reason}");
@@ -54,9 +53,16 @@ pub(super) struct Clients {
     either: bool,
     memory: Memory,
     /// Sources at which the direct client has had its try where the fault is the camera's or the user's in all likelihood.
-    /// The reason for it while the try is still to come.
-    tried: Rc<RefCell<HashMap<usize, Option<String>>>>,
+    tried: Rc<RefCell<HashMap<usize, Tried>>>,
     metrics: Arc<Metrics>,
+}
+
+/// A try of the direct client's.
+#[derive(Debug)]
+struct Tried {
+    at: Instant,
+    /// Why, while it is still to come.
+    due: Option<String>,
 }
 
 impl Clients {
@@ -64,11 +70,12 @@ impl Clients {
         cameras: &[CameraUrl],
         settings: &Settings,
         memory: Memory,
+        quirks: Arc<Quirks>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let udp_is_a_guess = settings.transport == UpstreamTransport::Auto;
         let multicast = settings.transport == UpstreamTransport::Multicast;
-        let direct = Direct::new(cameras.to_vec(), settings.reach.clone(), multicast, udp_is_a_guess);
+        let direct = Direct::new(cameras.to_vec(), settings.reach.clone(), multicast, udp_is_a_guess, quirks);
         let needs = |camera: &CameraUrl| (camera.to_string(), beyond_retina(camera, settings));
         Self {
             retina: Cameras::new(cameras.to_vec(), udp_is_a_guess, Arc::clone(&metrics)),
@@ -82,13 +89,13 @@ impl Clients {
         }
     }
 
-    fn takes_direct(&self, request: &Request) -> bool {
-        let (camera, needs) = &self.cameras[request.source];
+    fn takes_direct(&self, source: usize, transport: Option<Transport>) -> bool {
+        let (camera, needs) = &self.cameras[source];
         match self.choice {
             ClientChoice::Retina => false,
             ClientChoice::Direct => true,
             ClientChoice::Auto => {
-                request.transport == Transport::Udp || needs.is_some() || self.memory.reason(camera).is_some()
+                transport == Some(Transport::Udp) || needs.is_some() || self.memory.reason(camera).is_some()
             }
         }
     }
@@ -96,20 +103,13 @@ impl Clients {
 
 impl Client for Clients {
     fn open(&self, request: Request) -> Local<Result<Box<dyn Session>, Error>> {
-        if self.takes_direct(&request) {
+        if self.takes_direct(request.source, Some(request.transport)) {
             return self.direct.open(request);
         }
         let (memory, (camera, _)) = (self.memory.clone(), self.cameras[request.source].clone());
-        let due = self.tried.borrow_mut().get_mut(&request.source).and_then(Option::take);
+        let due = self.tried.borrow_mut().get_mut(&request.source).and_then(|tried| tried.due.take());
         if let Some(reason) = due {
-            let opening = self.direct.open(request);
-            return Box::pin(async move {
-                let opened = opening.await;
-                if opened.is_ok() {
-                    memory.remember(&camera, reason);
-                }
-                opened
-            });
+            return remembered(self.direct.open(request), memory, camera, reason);
         }
         let retina = self.retina.open(request.clone());
         if self.choice == ClientChoice::Retina {
@@ -119,23 +119,39 @@ impl Client for Clients {
         let metrics = Arc::clone(&self.metrics);
         let tried = Rc::clone(&self.tried);
         Box::pin(async move {
-            let reason = match AssertUnwindSafe(retina).catch_unwind().await {
-                Ok(Ok(session)) => {
-                    let watched = Watched { session, camera, memory, since: Instant::now(), heard: false };
-                    return Ok(Box::new(watched) as Box<dyn Session>);
+            let guarded = Guarded::new(retina, request.progress.clone());
+            let reason = match AssertUnwindSafe(guarded).catch_unwind().await {
+                Ok(Attempted::Done(Ok(session), _)) => {
+                    return Ok(Box::new(Watched::new(session, camera, memory)) as Box<dyn Session>);
                 }
-                Ok(Err(error)) if is_refusal(&error) => error.to_string(),
-                // A status may answer the form of a request, and a second 401 an expired nonce: the next attempt is the
-                // direct client's, once, and no attempt more than without it, which could lock the account. Where that
-                // helps, it is remembered.
-                Ok(Err(error))
-                    if matches!(error.class, FailureClass::Status | FailureClass::Unauthorized) =>
-                {
-                    let mut tried = tried.borrow_mut();
-                    tried.entry(request.source).or_insert_with(|| Some(error.to_string()));
-                    return Err(error);
+                Ok(Attempted::Done(Err(error), _)) if is_refusal(&error) => error.to_string(),
+                Ok(Attempted::Done(Err(error), came)) => {
+                    let may_try = may_be_ours(&error, came) && {
+                        let now = Instant::now();
+                        let mut tried = tried.borrow_mut();
+                        let recently = tried
+                            .get(&request.source)
+                            .is_some_and(|tried| now.saturating_duration_since(tried.at) < TRY_AGAIN);
+                        // A second 401 may answer an expired nonce, but each may count as a wrong password: the next
+                        // attempt is the direct client's, and no attempt more than without it.
+                        let wait = error.class == FailureClass::Unauthorized;
+                        if !recently {
+                            let due = wait.then(|| error.to_string());
+                            tried.insert(request.source, Tried { at: now, due });
+                        }
+                        !recently && !wait
+                    };
+                    if !may_try {
+                        return Err(error);
+                    }
+                    let reason = error.to_string();
+                    return remembered(direct.open(request), memory, camera, reason).await;
                 }
-                Ok(Err(error)) => return Err(error),
+                Ok(Attempted::Stuck) => {
+                    let reason = "it waits for more of an answer that is complete".to_owned();
+                    return remembered(direct.open(request), memory, camera, reason).await;
+                }
+                Ok(Attempted::TooMuch) => "the camera's answers have no end".to_owned(),
                 Err(_) => {
                     metrics.task_panics.inc();
                     "it panicked on what the camera sent".to_owned()
@@ -144,6 +160,18 @@ impl Client for Clients {
             memory.remember(&camera, reason);
             direct.open(request).await
         })
+    }
+
+    fn keep(&self, source: usize, step_limit: Duration) -> Local<Result<(), Error>> {
+        self.direct.keep(source, step_limit)
+    }
+
+    fn lost(&self) -> Local<Error> {
+        self.direct.lost()
+    }
+
+    fn give_up(&self) {
+        self.direct.give_up();
     }
 
     fn goodbye(&self) -> Local<()> {
@@ -163,12 +191,29 @@ impl Client for Clients {
                     self.either.then(|| format!("Over UDP the direct client speaks with it: {OUT_OF_ORDER}."))
                 }),
         };
-        sentence.into_iter().collect()
+        let profile = self.direct.profile(source).filter(|_| self.either || self.takes_direct(source, None));
+        sentence.into_iter().chain(profile).collect()
     }
 
     fn forgotten(&self) -> Option<Local<()>> {
         self.retina.forgotten()
     }
+}
+
+/// An attempt of the direct client's; where it goes well, it keeps the camera.
+fn remembered(
+    opening: Local<Result<Box<dyn Session>, Error>>,
+    memory: Memory,
+    camera: String,
+    reason: String,
+) -> Local<Result<Box<dyn Session>, Error>> {
+    Box::pin(async move {
+        let opened = opening.await;
+        if opened.is_ok() {
+            memory.remember(&camera, reason);
+        }
+        opened
+    })
 }
 
 /// What of a stream's settings retina lacks, in words.
@@ -180,6 +225,8 @@ fn beyond_retina(camera: &CameraUrl, settings: &Settings) -> Option<&'static str
         Some("retina has no multicast")
     } else if settings.transport == UpstreamTransport::Udp {
         Some(OUT_OF_ORDER)
+    } else if settings.on_demand && settings.on_demand_warm {
+        Some("retina keeps no connection for later")
     } else if proxy.is_some() {
         Some("retina knows no proxy")
     } else if source_address.is_some() {
@@ -190,65 +237,26 @@ fn beyond_retina(camera: &CameraUrl, settings: &Settings) -> Option<&'static str
 }
 
 /// Whether a failure says that the library refuses this camera, rather than the camera us.
-fn is_refusal(error: &Error) -> bool {
+pub(super) fn is_refusal(error: &Error) -> bool {
     matches!(error.class, FailureClass::Protocol | FailureClass::Panic | FailureClass::KeepAlive)
 }
 
-/// A session of retina's, watched for what the library does not get on with.
-struct Watched {
-    session: Box<dyn Session>,
-    camera: String,
-    memory: Memory,
-    since: Instant,
-    /// A packet came.
-    heard: bool,
-}
-
-impl Session for Watched {
-    fn description(&self) -> &Description {
-        self.session.description()
-    }
-
-    fn transport(&self) -> Option<Transport> {
-        self.session.transport()
-    }
-
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
-        let session = &mut self.session;
-        match catch_unwind(AssertUnwindSafe(|| session.poll_event(cx))) {
-            Ok(event) => {
-                match &event {
-                    Poll::Ready(Ok(Event::Packet(_))) => self.heard = true,
-                    Poll::Ready(Err(error)) if is_refusal(error) => {
-                        self.memory.remember(&self.camera, error.to_string());
-                    }
-                    _ => {}
-                }
-                event
-            }
-            Err(panic) => {
-                self.memory.remember(&self.camera, "it panicked on what the camera sent".to_owned());
-                resume_unwind(panic)
-            }
-        }
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        // Packets on channels nobody agreed on are thrown away by the library (C59): it hears nothing.
-        let deaf = !self.heard && self.session.transport() == Some(Transport::Tcp);
-        if deaf && self.since.elapsed() >= DEAF {
-            self.memory.remember(&self.camera, "it heard no packet after PLAY".to_owned());
-        }
+/// Whether a failure may lie in how the library asks: a status may answer the form of a request, and a connection may be
+/// closed, or nothing more be said, after an answer that it did not understand.
+fn may_be_ours(error: &Error, came: u64) -> bool {
+    use FailureClass as F;
+    match error.class {
+        F::Status | F::NotFound | F::Unauthorized => true,
+        F::EndOfStream | F::Reset | F::ConnectTimeout => came > 0,
+        _ => false,
     }
 }
 
 /// One datagram in four that overtakes others cost it most of the pictures.
 const OUT_OF_ORDER: &str = "retina throws away datagrams that come out of order";
 
-/// How long a session may hear nothing at all.
-const DEAF: Duration = Duration::from_secs(2);
+/// How long after the direct client did no better than retina it is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 /// Cameras a process remembers this of.
 const REASONS_MAX: usize = 4096;

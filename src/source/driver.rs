@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 use tokio::time;
 
 use super::attempt::{Attempt, Cause, Limits, Purpose};
+use super::budget::Connection;
 use super::error::Error;
 use super::hosts::Sources;
 use super::news::News;
 use super::plan::{Known, Plan};
 use super::policy::{Choice, Fact, FailBack, Heat, Race, SILENT_HOST, Verdict};
-use super::session::{Client, Local, Progress, Request};
+use super::session::{Client, Local, Progress, Request, Session};
 use super::sessions::{Happening, Sessions};
 use crate::hub::Publisher;
 use crate::vocabulary::{FailureClass, Transport};
@@ -42,6 +43,8 @@ pub(super) struct Driver {
     /// Why the session that is published should be replaced, and the earliest time for that.
     pub(super) wish: Option<Cause>,
     pub(super) replace_after: Option<Instant>,
+    /// What is kept while nothing is wanted, for the next session ([`super::rest`]).
+    pub(super) kept: Option<Connection>,
     /// Sessions that are gone and still say goodbye, and how long a new one waits for that.
     goodbye: Option<(Local<()>, Instant)>,
     /// A camera without a free session is tried again when it has forgotten those of ours.
@@ -66,6 +69,7 @@ impl Driver {
             heat: None,
             wish: None,
             replace_after: None,
+            kept: None,
             goodbye: None,
             forgotten: None,
         }
@@ -114,6 +118,12 @@ impl Driver {
         {
             let attempt = self.sessions.attempts.remove(index);
             self.failed(attempt, error, publisher, now);
+        }
+        let waits =
+            self.sessions.attempts.iter().filter(|attempt| attempt.is_rival()).find_map(Attempt::take_wait);
+        if let (Some(why), None) = (waits, &self.sessions.current) {
+            tracing::debug!("{why}");
+            publisher.says(why);
         }
         self.judge(publisher, now);
         self.probe(now);
@@ -256,11 +266,23 @@ impl Driver {
             insist_on_teardown: known.history.knows(Fact::SessionLimit),
             progress: progress.clone(),
         };
-        let turn = self.shared.turn(&known.host);
+        let (turn, budget) = (self.shared.turn(&known.host), self.shared.budget(&known.host));
+        let (kept, most) = (self.kept.take(), self.plan.max_connections);
+        let (host, waiting) = (known.host.clone(), progress.clone());
         let session = self.client.open(request);
         let opening = Box::pin(async move {
+            let waits = || {
+                let most = most.unwrap_or_default();
+                waiting.wait(format!(
+                    "All {most} connections with {host} are taken (max_connections_per_camera): waits for one."
+                ));
+            };
+            let connection = match kept {
+                Some(connection) => connection,
+                None => budget.connect(most, waits).await,
+            };
             let _place = turn.await;
-            session.await
+            session.await.map(|session| Box::new(connection.of(session)) as Box<dyn Session>)
         });
         let udp_silence = (transport == Transport::Udp && self.plan.may_take_tcp()).then_some(UDP_PATIENCE);
         let limits = Limits { silence: self.plan.patience.read_timeout, udp_silence };

@@ -53,7 +53,13 @@ impl Error {
     /// Whether another attempt may go better without anybody changing something: not after a wrong password, say, which
     /// is tried again all the same, though seldom.
     pub fn is_worth_a_retry(&self) -> bool {
-        !matches!(self.class, FailureClass::Unauthorized | FailureClass::NotFound | FailureClass::File)
+        !matches!(
+            self.class,
+            FailureClass::Unauthorized
+                | FailureClass::Certificate
+                | FailureClass::NotFound
+                | FailureClass::File
+        )
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the sources of a process share: whose turn it is to connect.
+//! What the sources of a process share: whose turn it is to connect, and who has a connection.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time;
 
+use super::budget::Budget;
 use super::clients::Memory;
 use super::policy::{Governor, Spacing};
+use crate::config::Quirks;
 use crate::metrics::Metrics;
 
 /// What the sources of a process share.
@@ -17,6 +19,7 @@ pub struct Sources {
     /// Locked once an attempt.
     turns: Arc<Mutex<Turns>>,
     clients: Memory,
+    quirks: Arc<Quirks>,
 }
 
 #[derive(Debug)]
@@ -24,6 +27,8 @@ struct Turns {
     governor: Governor,
     /// Places for attempts under way, by host; gone with the last attempt.
     places: HashMap<String, Weak<Semaphore>>,
+    /// Connections by host; gone with the last one.
+    budgets: HashMap<String, Weak<Budget>>,
 }
 
 /// The place of an attempt among those under way at a host, by being held.
@@ -36,8 +41,14 @@ impl Sources {
     /// No source yet.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         let governor = Governor::new(Spacing::default(), time::Instant::now().into_std());
-        let turns = Arc::new(Mutex::new(Turns { governor, places: HashMap::new() }));
-        Self { metrics, turns, clients: Memory::default() }
+        let turns = Arc::new(Mutex::new(Turns { governor, places: HashMap::new(), budgets: HashMap::new() }));
+        Self { metrics, turns, clients: Memory::default(), quirks: Quirks::built_in() }
+    }
+
+    /// With other profiles of cameras than those that are compiled in.
+    #[must_use]
+    pub fn with_quirks(self, quirks: Arc<Quirks>) -> Self {
+        Self { quirks, ..self }
     }
 
     /// The metrics of the process.
@@ -48,6 +59,17 @@ impl Sources {
     /// Which cameras the direct client speaks with, and why.
     pub(super) fn clients(&self) -> &Memory {
         &self.clients
+    }
+
+    /// The connections with a host.
+    pub(super) fn budget(&self, host: &str) -> Arc<Budget> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.budget(&host.to_ascii_lowercase())
+    }
+
+    /// What families of cameras want otherwise.
+    pub(super) fn quirks(&self) -> &Arc<Quirks> {
+        &self.quirks
     }
 
     /// Waits for the turn of an attempt at this host among all the others, and for a place: at most
@@ -69,6 +91,16 @@ impl Sources {
 }
 
 impl Turns {
+    fn budget(&mut self, host: &str) -> Arc<Budget> {
+        if let Some(budget) = self.budgets.get(host).and_then(Weak::upgrade) {
+            return budget;
+        }
+        self.budgets.retain(|_, budget| budget.strong_count() > 0);
+        let budget = Arc::new(Budget::default());
+        self.budgets.insert(host.to_owned(), Arc::downgrade(&budget));
+        budget
+    }
+
     fn places(&mut self, host: &str) -> Arc<Semaphore> {
         if let Some(places) = self.places.get(host).and_then(Weak::upgrade) {
             return places;

@@ -11,11 +11,15 @@
 //! | `sessions`, `attempt`, `backlog`, `catch_up` | the session that is published, and those that prove themselves beside it |
 //! | `session` | the seam: what a session is, whoever talks to the camera |
 //! | `clients` | which client speaks with which camera |
+//! | `guarded`, `meter` | what retina does not get on with, and what it may swallow |
 //! | `camera`, `direct`, `file` | the clients behind it: retina, our own, files |
-//! | `hosts`, `news`, `error` | turns among all streams, what is worth a line in the log, what went wrong |
+//! | `rest` | the connection that is kept while nobody wants an on-demand stream |
+//! | `hosts`, `budget` | whose turn it is among all streams, and how many connections a camera has to give |
+//! | `news`, `error` | what is worth a line in the log, what went wrong |
 
 mod attempt;
 mod backlog;
+mod budget;
 mod camera;
 mod catch_up;
 mod clients;
@@ -24,10 +28,13 @@ mod driver;
 mod error;
 mod failures;
 mod file;
+mod guarded;
 mod hosts;
+mod meter;
 mod news;
 mod plan;
 pub mod policy;
+mod rest;
 mod session;
 mod sessions;
 mod supervisor;
@@ -36,6 +43,8 @@ mod takeover;
 mod tests;
 
 pub(crate) use direct::any_certificate;
+#[doc(hidden)]
+pub use direct::converse;
 pub use error::{Error, Step};
 pub use file::load;
 pub use hosts::Sources;

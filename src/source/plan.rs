@@ -18,6 +18,8 @@ pub(super) struct Plan {
     /// A rule of the user's in place of what the histories say, and the failures it counts.
     pub(super) rule: Option<(Strategy, Streak)>,
     pub(super) standby: bool,
+    /// Most connections with a camera's host.
+    pub(super) max_connections: Option<usize>,
     transport: UpstreamTransport,
     race: RaceSetting,
     race_attempts: u8,
@@ -66,6 +68,7 @@ impl Plan {
             refusal_max: limits(settings).refusal_max,
             rule: rule.map(|strategy| (strategy, Streak::default())),
             standby: settings.standby,
+            max_connections: settings.max_connections_per_camera.filter(|_| !file),
             transport: settings.transport,
             race: if file { RaceSetting::Off } else { settings.race },
             race_attempts: settings.race_attempts,

@@ -3,7 +3,7 @@
 //!
 //! All of it stays on one thread. A client may panic in any of these calls; the driver catches that.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -29,6 +29,21 @@ pub(super) trait Client {
     /// Ready when everything dropped so far has said goodbye or given that up. The caller bounds the wait; giving up the
     /// wait does not take the goodbye back.
     fn goodbye(&self) -> Local<()>;
+
+    /// Connects to a source without opening a session, and keeps the connection for the next one. A client that cannot
+    /// has done so.
+    fn keep(&self, source: usize, step_limit: Duration) -> Local<Result<(), Error>> {
+        let _ = (source, step_limit);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Looks after the connection that is kept, and is ready when it is lost.
+    fn lost(&self) -> Local<Error> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Closes the connection that is kept.
+    fn give_up(&self) {}
 
     /// What was learned about a source by speaking with it, in whole sentences.
     fn learned(&self, source: usize) -> Vec<String> {
@@ -58,16 +73,32 @@ pub(super) struct Request {
 
 /// How far an attempt is, shared with whoever watches it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Progress(Rc<Cell<bool>>);
+pub(super) struct Progress(Rc<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    answered: Cell<bool>,
+    waits: RefCell<Option<String>>,
+}
 
 impl Progress {
     /// The camera has answered: somebody is there.
     pub(super) fn answer(&self) {
-        self.0.set(true);
+        self.0.answered.set(true);
     }
 
     pub(super) fn is_answered(&self) -> bool {
-        self.0.get()
+        self.0.answered.get()
+    }
+
+    /// It has not begun, and waits; `why` says what for.
+    pub(super) fn wait(&self, why: String) {
+        *self.0.waits.borrow_mut() = Some(why);
+    }
+
+    /// What it waits for, if nobody was told yet.
+    pub(super) fn take_wait(&self) -> Option<String> {
+        self.0.waits.borrow_mut().take()
     }
 }
 

@@ -24,7 +24,7 @@ pub async fn run(publisher: Publisher, settings: Settings, sources: Sources, sto
     let client: Box<dyn Client> = match &settings.source {
         Source::Cameras(cameras) => {
             let (memory, metrics) = (sources.clients().clone(), sources.metrics().clone());
-            Box::new(Clients::new(cameras, &settings, memory, metrics))
+            Box::new(Clients::new(cameras, &settings, memory, sources.quirks().clone(), metrics))
         }
         Source::File { path, fps, packet_size } => {
             Box::new(File { path: path.clone(), fps: *fps, packet_size: *packet_size })
@@ -46,6 +46,7 @@ pub(super) async fn supervise(
     stop: CancellationToken,
 ) {
     let stream = publisher.stream().clone();
+    let warm = settings.on_demand_warm && matches!(settings.source, Source::Cameras(_));
     let close_after = settings.on_demand.then_some(settings.on_demand_close_after);
     let mut driver = Driver::new(Plan::new(settings), Known::all(settings), client, sources);
     loop {
@@ -55,6 +56,7 @@ pub(super) async fn supervise(
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = demand.wait_for(|count| *count > 0) => driver.start(),
+                never = driver.rest(&mut publisher), if warm => match never {},
             }
         }
         tokio::select! {

@@ -13,7 +13,8 @@ use fanlight::rtp::{Header, Rewriter, Start, Timeline, rtcp};
 use fanlight::rtsp::authorization::Authorization;
 use fanlight::rtsp::range::Range;
 use fanlight::rtsp::{
-    Item, Limits, Uri, leading_blanks, parse, rtp_info, session_id, transport, without_userinfo,
+    Item, Limits, Uri, leading_blanks, missing_body, parse, parse_http_head, rtp_info, session_id, transport,
+    without_userinfo,
 };
 use fanlight::sdp::{self, Description};
 use fanlight::vocabulary::TrackId;
@@ -24,6 +25,8 @@ pub type Target = fn(&[u8]);
 /// Every target by its name, which is also that of its file in `fuzz_targets`.
 pub const ALL: &[(&str, Target)] = &[
     ("rtsp_message", rtsp_message),
+    ("camera", camera),
+    ("http_head", http_head),
     ("headers", headers),
     ("sdp", sdp),
     ("rtp", rtp),
@@ -81,6 +84,26 @@ pub fn rtsp_message(data: &[u8]) {
             assert_eq!(once_more, written);
         }
         rest = &rest[consumed..];
+    }
+}
+
+/// All that a camera sends to the direct client, from the answer to DESCRIBE to the last packet.
+pub fn camera(data: &[u8]) {
+    fanlight::source::converse(data);
+}
+
+/// What a tunnel or a proxy says before RTSP begins.
+pub fn http_head(data: &[u8]) {
+    let limits = Limits::default();
+    if let Ok(Some((head, consumed))) = parse_http_head(data, &limits) {
+        assert!(consumed > 0 && consumed <= data.len() && consumed <= 2 * limits.head);
+        assert!(head.headers.len() <= limits.headers);
+    }
+    if let Some(missing) = missing_body(data, &limits) {
+        assert!(missing > 0 && missing <= limits.body);
+        // With that much more it is whole, unless something is wrong with its head.
+        let whole = [data, &vec![b'\n'; missing]].concat();
+        assert!(!matches!(parse(&whole, &limits), Ok(None)));
     }
 }
 

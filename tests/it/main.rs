@@ -5,6 +5,7 @@
 mod access;
 mod conformance;
 mod continuity;
+mod deviations;
 mod direct;
 mod faults;
 mod file_server;
@@ -17,6 +18,7 @@ mod on_demand;
 mod reconnect;
 mod rehearsal;
 mod relaying;
+mod reuse;
 mod rtsps;
 mod sessions;
 mod shutdown;

@@ -46,12 +46,12 @@ def gstreamer(url, transport):
 class Player:
     """A player in the background: when it showed which picture."""
 
-    def __init__(self, command):
+    def __init__(self, command, **how):
         self.shown = []
         self.complaints = tempfile.TemporaryFile()
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.complaints
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.complaints, **how
         )
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()

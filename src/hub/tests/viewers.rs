@@ -49,12 +49,13 @@ fn a_seat_counts_what_its_viewer_gets_and_how_it_leaves() {
     let latency = Duration::from_millis(8);
     one.sent(3, 1000, latency);
     let mut tally = Tally::new(stream.metrics(), Transport::Udp);
-    one.sent_among(1, 10, latency, &mut tally);
+    let received = viewer.since + latency;
+    tally.sent(&viewer, 1, 10, received, received + latency);
     tally.flush();
     one.skipped(Skip::Lagged, 5);
     one.started(Duration::from_millis(30));
     assert_eq!((viewer.packets(), viewer.bytes(), viewer.skipped()), (4, 1010, 5));
-    assert_eq!(viewer.latency(), latency);
+    assert_eq!((viewer.latency(), viewer.reached()), (latency, received));
     let of = |family: &str| format!("fanlight_{family}{{stream=\"door\",transport=\"udp\"}}");
     assert_eq!(source.metric(&of("viewers")), 2.0);
     assert_eq!(source.metric(&of("viewer_sent_packets_total")), 4.0);

@@ -195,6 +195,20 @@ pub fn parse<'b>(buf: &'b [u8], limits: &Limits) -> Result<Option<(Item<'b>, usi
     }
 }
 
+/// How many bytes of its body a message lacks whose head is complete, at the front of `buf`; `None` of anything else.
+///
+/// ```
+/// use fanlight::rtsp::{Limits, missing_body};
+/// let bytes = b"RTSP/1.0 200 OK\nContent-Length: 5\n\nab";
+/// assert_eq!(missing_body(bytes, &Limits::default()), Some(3));
+/// ```
+pub fn missing_body(buf: &[u8], limits: &Limits) -> Option<usize> {
+    let message = &buf[leading_blanks(buf)..];
+    let head = scan(message, limits).ok()??;
+    let length = content_length(&fields(&head).headers, limits).ok()?;
+    (head.len + length).checked_sub(message.len()).filter(|missing| *missing > 0)
+}
+
 /// Looks for an HTTP response without its body at the front of `buf`: what a tunnel or a proxy says before RTSP begins, and
 /// the status line of some old DVRs, which answer RTSP that way. `Ok(None)` as in [`parse()`]; the number of bytes is that
 /// of the head, blanks before it included.

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use tokio::task;
 
 use super::Line;
 use super::backlog::{Backlog, Missed};
-use super::send;
+use super::send::{self, Leased};
 use crate::hub::{Burst, Delivery, Stream, Subscription, Tally};
 use crate::server::session::{Next, Playing, Session};
-use crate::vocabulary::{Disconnect, Transport};
+use crate::vocabulary::{Disconnect, Skip, Transport};
 use crate::workers::Workers;
 
 /// The viewers of one stream on this thread.
@@ -33,11 +34,14 @@ struct Group {
     empty: Notify,
 }
 
-/// A viewer among others.
+/// A viewer among others. What a burst needs of it stands together, and begins with a line of the cache.
 #[derive(Debug)]
+#[repr(align(128))]
 struct Member {
     session: Rc<RefCell<Session>>,
     line: Line,
+    /// What it is served by while it is in step and nothing is the matter with it; its player waits meanwhile.
+    leased: RefCell<Option<Leased>>,
     /// Its own task serves it.
     behind: Cell<bool>,
     /// It has the bursts up to this id.
@@ -73,6 +77,7 @@ impl Membership {
         let member = Rc::new(Member {
             session: Rc::clone(session),
             line: line.clone(),
+            leased: RefCell::default(),
             behind: Cell::new(true),
             last: Cell::new(group.backlog.borrow().newest()),
             ended: Cell::default(),
@@ -112,6 +117,11 @@ impl Membership {
         .await
     }
 
+    /// Has the session know all that was sent: to be called before it is looked at.
+    pub(super) fn settle(&self) {
+        self.member.settle();
+    }
+
     /// What comes from now on waits for the session's own task.
     pub(super) fn step_out(&self) {
         self.member.behind.set(true);
@@ -120,6 +130,7 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
+        self.member.settle();
         let mut members = self.group.members.borrow_mut();
         let is_this = |member: &Option<Rc<Member>>| {
             member.as_ref().is_some_and(|member| Rc::ptr_eq(member, &self.member))
@@ -199,8 +210,8 @@ impl Group {
                 task::yield_now().await;
                 now = Instant::now();
             }
-            let member = self.members.borrow()[(turn + place) % count].clone();
-            let Some(member) = member else { continue };
+            let members = self.members.borrow();
+            let Some(member) = &members[(turn + place) % count] else { continue };
             let tally = &mut tallies[member.line.transport().index()];
             let served = AssertUnwindSafe(|| member.serve(&self.stream, burst, now, tally));
             match catch_unwind(served) {
@@ -227,6 +238,7 @@ impl Group {
     fn lag(&self) {
         self.backlog.borrow_mut().lag();
         for member in self.members.borrow().iter().flatten() {
+            member.settle();
             if let Some(Playing { ahead, player, .. }) = member.session.borrow_mut().playing() {
                 ahead.recover(&self.stream, player);
             }
@@ -246,6 +258,11 @@ impl Member {
             self.fall_behind();
             return now;
         }
+        match self.serve_whole(burst, now, tally) {
+            Ok(Some(done)) => return done,
+            Ok(None) => self.settle(),
+            Err(error) => return self.broke(&error, now),
+        }
         let mut session = self.session.borrow_mut();
         let Some(playing) = session.playing() else { return now };
         match playing.is_described_by(burst, stream) {
@@ -262,18 +279,49 @@ impl Member {
         match send::send(playing, stream, &self.line, burst, now, Some(tally)) {
             Ok(done) => {
                 self.last.set(burst.id());
-                if !self.line.is_clear() {
+                if self.line.is_clear() {
+                    self.leased.replace(playing.lease(burst));
+                } else {
                     self.fall_behind();
                 }
                 done
             }
-            Err(error) => {
-                // Players reset the connection when they leave: nothing to report.
-                tracing::trace!(%error, "a viewer's connection broke");
-                self.end(Disconnect::Closed);
-                now
-            }
+            Err(error) => self.broke(&error, now),
         }
+    }
+
+    /// Sends the burst if that can be done without the player. Returns when it was done.
+    fn serve_whole(&self, burst: &Burst, now: Instant, tally: &mut Tally) -> io::Result<Option<Instant>> {
+        let sent = match &mut *self.leased.borrow_mut() {
+            Some(leased) => send::send_whole(leased, &self.line, burst, now, tally)?,
+            None => None,
+        };
+        let Some((done, taken)) = sent else { return Ok(None) };
+        self.last.set(burst.id());
+        if !self.line.is_clear() {
+            self.fall_behind();
+        }
+        if !taken && let Some(playing) = self.session.borrow_mut().playing() {
+            // A burst is a frame, or part of one.
+            playing.seat.skipped(Skip::Blocked, 1);
+        }
+        Ok(Some(done))
+    }
+
+    /// Gives back what the player has lent.
+    fn settle(&self) {
+        if let Some(Leased { lease, .. }) = self.leased.take()
+            && let Some(playing) = self.session.borrow_mut().playing()
+        {
+            playing.player.settle(lease);
+        }
+    }
+
+    fn broke(&self, error: &io::Error, now: Instant) -> Instant {
+        // Players reset the connection when they leave: nothing to report.
+        tracing::trace!(%error, "a viewer's connection broke");
+        self.end(Disconnect::Closed);
+        now
     }
 
     /// Leaves the viewer to its own task, and wakes that.

@@ -3,7 +3,8 @@
 //! A worker thread has one task for each stream that its viewers watch. It follows the stream's ring and gives each
 //! burst to all of them in one go, straight to their sockets: a viewer's own task sleeps on. What a viewer needs for
 //! that is shared between the two by `Rc`, since both live on one thread: no lock, and no atomic counter that another
-//! thread touches.
+//! thread touches. A viewer with whom nothing is the matter is served from a *lease* (`player::lease`), a copy of its
+//! numbers that stands in one place of memory; its session gets them back before anybody looks at it.
 //!
 //! A viewer whose socket does not take all of a burst *falls behind*: its own task is woken, writes the rest when the
 //! socket has room, takes the bursts it missed from the worker's backlog, and then is back in step. A viewer that has
@@ -63,12 +64,21 @@ impl Subscriber {
 
     /// The session, to look at. Not to be held while waiting.
     pub(super) fn session(&self) -> Ref<'_, Session> {
+        self.settle();
         self.session.borrow()
     }
 
     /// The session, to change. Not to be held while waiting.
     pub(super) fn session_mut(&self) -> RefMut<'_, Session> {
+        self.settle();
         self.session.borrow_mut()
+    }
+
+    /// Has the session know all that was sent.
+    fn settle(&self) {
+        if let Some(membership) = &self.membership {
+            membership.settle();
+        }
     }
 
     /// Answers a request other than SETUP. The second value says that the session has ended. Media that PLAY asks for is
@@ -79,9 +89,9 @@ impl Subscriber {
         uri: Option<&Uri>,
         workers: &Workers,
     ) -> (Response, bool) {
-        let (response, ended) = self.session.borrow_mut().answer(request, uri);
+        let (response, ended) = self.session_mut().answer(request, uri);
         let live = {
-            let mut session = self.session.borrow_mut();
+            let mut session = self.session_mut();
             let stream = Arc::clone(session.mount().stream());
             session
                 .playing()
@@ -102,7 +112,7 @@ impl Subscriber {
     /// waited for only while the line has room.
     pub(super) async fn next(&self) -> Next {
         let playing = {
-            let mut session = self.session.borrow_mut();
+            let mut session = self.session_mut();
             session.playing().map(|playing| (Arc::clone(playing.seat.viewer()), playing.feed.due()))
         };
         let Some((viewer, due)) = playing else { return std::future::pending().await };
@@ -120,7 +130,7 @@ impl Subscriber {
         match (due, &self.membership) {
             (Some(due), _) => {
                 time::sleep_until(due.into()).await;
-                let mut session = self.session.borrow_mut();
+                let mut session = self.session_mut();
                 let delivery = session.playing().and_then(|playing| playing.feed.take());
                 delivery.map_or(Next::Delivery(Delivery::Closed), Next::Delivery)
             }
@@ -149,7 +159,7 @@ impl Subscriber {
     /// # Errors
     /// It is the end of the session, for this reason; or its connection is gone.
     pub(super) fn deliver(&self, delivery: Delivery) -> io::Result<Option<Disconnect>> {
-        let mut session = self.session.borrow_mut();
+        let mut session = self.session_mut();
         let stream = Arc::clone(session.mount().stream());
         let Some(playing) = session.playing() else { return Ok(None) };
         let now = Instant::now();

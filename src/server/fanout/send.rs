@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use super::Line;
 use crate::config::SlowViewer;
-use crate::hub::{Burst, Delivery, Stream, Tally};
+use crate::hub::{Burst, Delivery, Stream, Tally, Viewer};
 use crate::server::outbox::Outbox;
-use crate::server::player::{Carrier, Plan};
+use crate::server::player::{Carrier, Lease, Plan, To};
 use crate::server::scratch::{self, Layout, Sheet};
 use crate::server::session::Playing;
 use crate::vocabulary::{Disconnect, Skip};
@@ -27,10 +27,7 @@ pub(super) fn send(
     now: Instant,
     tally: Option<&mut Tally>,
 ) -> io::Result<Instant> {
-    let (layout, burst) = match line {
-        Line::Connection(_) => (Layout::Framed, burst),
-        Line::Ports(_) => (Layout::Bare, burst.datagrams()),
-    };
+    let (layout, burst) = line.form(burst);
     scratch::with_copy(burst, layout, |Sheet { copy, plan, reports }| {
         playing.player.plan(burst, now, layout, copy, plan);
         report(playing, stream, line, now, reports);
@@ -48,6 +45,35 @@ pub(super) fn send(
             playing.seat.skipped(Skip::Blocked, 1);
         }
         Ok(now)
+    })
+}
+
+/// Writes a burst for a viewer that gets all of it, by the numbers that its player has lent. `None` where the player has to
+/// decide, and nothing is done; else when it was done, and whether the kernel took it.
+///
+/// # Errors
+/// The connection is gone.
+pub(super) fn send_whole(
+    leased: &mut Leased,
+    line: &Line,
+    burst: &Burst,
+    now: Instant,
+    tally: &mut Tally,
+) -> io::Result<Option<(Instant, bool)>> {
+    let (layout, burst) = line.form(burst);
+    scratch::with_copy(burst, layout, |Sheet { copy, .. }| {
+        let Some(whole) = leased.lease.whole(burst, now, layout, copy) else { return Ok(None) };
+        let taken = match (line, whole.to) {
+            (Line::Connection(outbox), _) => {
+                outbox.media(&mut [IoSlice::new(copy)])?;
+                true
+            }
+            (Line::Ports(ports), To::Port(to)) => ports.send_whole(to, burst, copy),
+            (Line::Ports(_), To::Channel(_)) => true, // never: a session's carriers are of one kind
+        };
+        let now = Instant::now();
+        tally.sent(&leased.viewer, whole.packets, whole.bytes, burst.received(), now);
+        Ok(Some((now, taken)))
     })
 }
 
@@ -101,7 +127,33 @@ fn write(outbox: &Outbox, reports: &[u8], plan: &Plan, copy: &[u8]) -> io::Resul
     Ok(())
 }
 
+impl Line {
+    /// A burst as it goes out here.
+    fn form<'b>(&self, burst: &'b Burst) -> (Layout, &'b Burst) {
+        match self {
+            Self::Connection(_) => (Layout::Framed, burst),
+            Self::Ports(_) => (Layout::Bare, burst.datagrams()),
+        }
+    }
+}
+
+/// What a viewer that is in step is served by.
+#[derive(Debug)]
+pub(super) struct Leased {
+    pub(super) lease: Lease,
+    viewer: Arc<Viewer>,
+}
+
 impl Playing {
+    /// Lends what the next bursts need of the viewer, if it has just got this one and nothing is the matter with it.
+    pub(super) fn lease(&self, burst: &Burst) -> Option<Leased> {
+        if self.ahead.not_before().is_some() {
+            return None;
+        }
+        let lease = self.player.lease(burst)?;
+        Some(Leased { lease, viewer: Arc::clone(self.seat.viewer()) })
+    }
+
     /// What is to be sent of a delivery, if anything.
     ///
     /// # Errors
@@ -158,12 +210,13 @@ impl Playing {
         self.seat.reached(burst.received());
         self.ahead.sent(burst, bytes, now);
         if plan.packets > 0 {
-            // What was there before the viewer came did not wait for it.
-            let came = burst.received().max(self.seat.viewer().since);
-            let latency = now.saturating_duration_since(came);
             match tally {
-                Some(tally) => self.seat.sent_among(plan.packets, bytes, latency, tally),
-                None => self.seat.sent(plan.packets, bytes, latency),
+                Some(tally) => tally.sent(self.seat.viewer(), plan.packets, bytes, burst.received(), now),
+                None => {
+                    // What was there before the viewer came did not wait for it.
+                    let came = burst.received().max(self.seat.viewer().since);
+                    self.seat.sent(plan.packets, bytes, now.saturating_duration_since(came));
+                }
             }
         }
         let reasons = [

@@ -10,9 +10,9 @@
 //!
 //! At the beginning it gets what the stream's cache holds ([`Player::open`]), whose age counts from then.
 
+mod lease;
 mod plan;
 mod reports;
-mod steady;
 #[cfg(test)]
 mod tests;
 mod track;
@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(super) use lease::{Lease, To};
 pub(super) use plan::Plan;
 pub(super) use track::{Carrier, ViewerTrack};
 

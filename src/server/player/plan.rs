@@ -28,8 +28,6 @@ pub(in crate::server) struct Plan {
     pub(in crate::server) oversized: u64,
     /// It holds the first key-frame packet of this viewer.
     pub(in crate::server) first_key: bool,
-    /// The burst all of whose packets are in `parts`, and how they lie there.
-    pub(super) whole_of: Option<(u64, Layout)>,
 }
 
 /// One packet of a plan.
@@ -56,11 +54,6 @@ impl Player {
         let ahead = burst.id() <= self.ahead_until;
         let age = self.age(burst, now);
         let (behind, late) = (age > self.max_lag / 2, age > self.max_lag);
-        if !ahead && !behind && self.plan_steadily(burst, layout, copy, plan) {
-            return;
-        }
-        plan.parts.clear();
-        plan.whole_of = None;
         for (index, packet) in burst.packets().iter().enumerate() {
             // The rest waits for the first picture, so that both start together; afterwards it waits for nothing.
             let held = self.opened.is_none() && self.waits_for_video();
@@ -161,9 +154,9 @@ impl Player {
 
 impl Plan {
     fn clear(&mut self) {
-        // The parts stay: they may be those of the next viewer as well.
-        let parts = std::mem::take(&mut self.parts);
-        *self = Self { parts, whole_of: self.whole_of, ..Self::default() };
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.clear();
+        *self = Self { parts, ..Self::default() };
     }
 }
 

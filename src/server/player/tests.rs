@@ -11,12 +11,12 @@ use crate::rtp::{Header, Place};
 use crate::sdp::{self, Description};
 use crate::server::scratch::{self, Layout};
 
-const VIDEO: TrackId = TrackId(0);
-const SOUND: TrackId = TrackId(1);
+pub(super) const VIDEO: TrackId = TrackId(0);
+pub(super) const SOUND: TrackId = TrackId(1);
 const MEDIA: &str = "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\nm=audio 0 RTP/AVP 0\r\n";
 
 /// A camera of 25 frames a second, two packets a frame, whose clock is the test's.
-struct Camera {
+pub(super) struct Camera {
     start: Instant,
     builder: BurstBuilder,
     sequence: [u64; 2],
@@ -24,24 +24,24 @@ struct Camera {
 
 /// What is special about a frame.
 #[derive(Clone, Copy, Default)]
-struct Shape {
+pub(super) struct Shape {
     key: bool,
     droppable: bool,
     size: usize,
 }
 
-const INTER: Shape = Shape { key: false, droppable: false, size: 30 };
-const KEY: Shape = Shape { key: true, ..INTER };
-const SPARE: Shape = Shape { droppable: true, ..INTER };
+pub(super) const INTER: Shape = Shape { key: false, droppable: false, size: 30 };
+pub(super) const KEY: Shape = Shape { key: true, ..INTER };
+pub(super) const SPARE: Shape = Shape { droppable: true, ..INTER };
 
 impl Camera {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut builder = BurstBuilder::default();
         builder.cut_as([Cutting::H264, Cutting::Never]);
         Self { start: Instant::now(), builder, sequence: [1000, 5000] }
     }
 
-    fn at(&self, millis: u64) -> Instant {
+    pub(super) fn at(&self, millis: u64) -> Instant {
         self.start + Duration::from_millis(millis)
     }
 
@@ -72,14 +72,22 @@ impl Camera {
 
     /// The frame of this moment and the sound that goes with it.
     fn frame(&mut self, millis: u64, shape: Shape) -> Arc<Burst> {
-        self.first_half(millis, shape);
-        self.second_half(millis, shape);
-        let kind = PacketKind { key: true, frame_start: true, ..PacketKind::default() };
-        self.push(SOUND, millis, kind, false, 100);
+        self.video(millis, shape);
+        self.sound(millis);
         self.burst()
     }
 
-    fn first_half(&mut self, millis: u64, shape: Shape) {
+    pub(super) fn video(&mut self, millis: u64, shape: Shape) {
+        self.first_half(millis, shape);
+        self.second_half(millis, shape);
+    }
+
+    pub(super) fn sound(&mut self, millis: u64) {
+        let kind = PacketKind { key: true, frame_start: true, ..PacketKind::default() };
+        self.push(SOUND, millis, kind, false, 100);
+    }
+
+    pub(super) fn first_half(&mut self, millis: u64, shape: Shape) {
         let kind = PacketKind {
             key: shape.key,
             frame_start: true,
@@ -89,28 +97,28 @@ impl Camera {
         self.push(VIDEO, millis, kind, false, shape.size);
     }
 
-    fn second_half(&mut self, millis: u64, shape: Shape) {
+    pub(super) fn second_half(&mut self, millis: u64, shape: Shape) {
         let kind = PacketKind { droppable: shape.droppable, ..PacketKind::default() };
         self.push(VIDEO, millis, kind, true, shape.size);
     }
 
-    fn burst(&mut self) -> Arc<Burst> {
+    pub(super) fn burst(&mut self) -> Arc<Burst> {
         Arc::new(self.builder.finish(1).unwrap())
     }
 }
 
 /// What a viewer got: track, sequence number, timestamp, marker.
-type Got = (TrackId, u16, u32, bool);
+pub(super) type Got = (TrackId, u16, u32, bool);
 
-struct Watcher {
-    player: Player,
+pub(super) struct Watcher {
+    pub(super) player: Player,
     plan: Plan,
     layout: Layout,
-    got: Vec<Got>,
+    pub(super) got: Vec<Got>,
 }
 
 impl Watcher {
-    fn new(layout: Layout) -> Self {
+    pub(super) fn new(layout: Layout) -> Self {
         let text = format!("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n{MEDIA}");
         let description = Description::from_sdp(&sdp::parse(text.as_bytes()).unwrap());
         let described = Described::new(description.clone(), 1, true);
@@ -123,7 +131,7 @@ impl Watcher {
     }
 
     /// Gives it a burst at this time; returns how many packets of pictures and of sound it got.
-    fn take(&mut self, burst: &Burst, now: Instant) -> (usize, usize) {
+    pub(super) fn take(&mut self, burst: &Burst, now: Instant) -> (usize, usize) {
         let burst = if self.layout == Layout::Bare { burst.datagrams() } else { burst };
         let before = self.got.len();
         let (player, layout, got, plan) = (&mut self.player, self.layout, &mut self.got, &mut self.plan);
@@ -137,6 +145,11 @@ impl Watcher {
         });
         let of = |track| self.got[before..].iter().filter(|got| got.0 == track).count();
         (of(VIDEO), of(SOUND))
+    }
+
+    pub(super) fn note(&mut self, track: TrackId, packet: &[u8]) {
+        let header = Header::parse(packet).unwrap();
+        self.got.push((track, header.sequence, header.timestamp, header.marker));
     }
 
     fn of(&self, track: TrackId) -> Vec<Got> {

@@ -109,6 +109,16 @@ impl ViewerTrack {
         self.seen = 0; // what it saw before a pause may be what it needs to begin again
     }
 
+    /// The frame of the last packet seen, sent or not.
+    pub(super) fn last_frame(&self) -> Option<u32> {
+        self.frame
+    }
+
+    /// This is the frame of the last packet seen.
+    pub(super) fn arrived_at(&mut self, frame: u32) {
+        self.frame = Some(frame);
+    }
+
     /// Goes on to the frame of a packet.
     pub(super) fn advance(&mut self, frame: u32) -> Step {
         match self.frame.replace(frame) {
@@ -135,8 +145,14 @@ impl ViewerTrack {
     }
 
     /// The stream's timestamp of a packet as this viewer gets it.
-    pub(super) fn timestamp(&self, timestamp: u64) -> u64 {
-        self.compression.map_or(timestamp, |compression| compression.squeezed(timestamp))
+    pub(super) fn timestamp(&mut self, timestamp: u64) -> u64 {
+        let Some(compression) = self.compression else { return timestamp };
+        // A second past it no picture is to be shown before those of the cache, whatever the order of decoding is: from there
+        // on nothing stands in the way of a lease.
+        if timestamp > compression.newest() + u64::from(self.clock_rate) {
+            self.compression = None;
+        }
+        compression.squeezed(timestamp)
     }
 
     pub(super) fn report_is_due(&self, now: Instant) -> bool {

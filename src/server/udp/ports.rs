@@ -10,8 +10,10 @@ use tokio::io::unix::AsyncFd;
 use super::learn::Port;
 use super::sender::Sender;
 use super::table::UdpTable;
+use crate::hub::Burst;
 use crate::rtsp::transport::PortPair;
 use crate::server::player::{Carrier, Plan, Player};
+use crate::server::scratch::Layout;
 
 /// The server's pair of UDP ports.
 #[derive(Debug)]
@@ -73,6 +75,13 @@ impl UdpPorts {
             }
         }
         taken
+    }
+
+    /// Sends all packets of a burst, as they stand in `copy`. Returns whether the kernel took all of them.
+    pub(in crate::server) fn send_whole(&self, to: SocketAddr, burst: &Burst, copy: &[u8]) -> bool {
+        let packets = burst.packets().iter().enumerate();
+        let mut ranges = packets.map(|(index, packet)| Layout::Bare.range(index, packet));
+        self.sender.send(&self.rtp, to, copy, &mut ranges)
     }
 
     pub(in crate::server) fn send_report(&self, to: SocketAddr, compound: &[u8]) {

@@ -1,11 +1,15 @@
 //! The direct client behind the seam of the driver.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use super::session::{Described, Playing};
 use super::target::Reach;
 use super::teardowns::Teardowns;
-use crate::config::{self, CameraUrl};
+use super::warm::Warm;
+use crate::config::{self, CameraUrl, Quirks};
 use crate::sdp::Description;
 use crate::source::error::{Error, Step};
 use crate::source::session::{Data, Event, Local, Packet, Request, Session};
@@ -20,6 +24,10 @@ pub(in crate::source) struct Direct {
     /// `transport: auto`: what fails over UDP may do over TCP.
     udp_is_a_guess: bool,
     teardowns: Teardowns,
+    warm: Warm,
+    quirks: Arc<Quirks>,
+    /// By source, the profile that applied last, in words.
+    profiles: Arc<Mutex<HashMap<usize, String>>>,
 }
 
 impl Direct {
@@ -28,40 +36,87 @@ impl Direct {
         way: config::Reach,
         multicast: bool,
         udp_is_a_guess: bool,
+        quirks: Arc<Quirks>,
     ) -> Self {
-        Self { cameras, way, multicast, udp_is_a_guess, teardowns: Teardowns::default() }
+        let (teardowns, profiles) = (Teardowns::default(), Arc::default());
+        let warm = Warm::default();
+        Self { cameras, way, multicast, udp_is_a_guess, teardowns, warm, quirks, profiles }
+    }
+
+    /// The profile that applies to a source, in words.
+    pub(in crate::source) fn profile(&self, source: usize) -> Option<String> {
+        self.profiles.lock().unwrap_or_else(PoisonError::into_inner).get(&source).cloned()
     }
 
     /// Connects, describes, sets up and plays.
     pub(in crate::source) fn open(&self, request: Request) -> Local<Result<Box<dyn Session>, Error>> {
         let camera = self.cameras[request.source].clone();
-        let reach = Reach { limit: request.step_limit, multicast: self.multicast, way: self.way.clone() };
+        let reach = self.reach(request.step_limit);
+        let profiles = Arc::clone(&self.profiles);
         let teardowns = self.teardowns.clone();
         let udp_is_a_guess = self.udp_is_a_guess && request.transport == Transport::Udp;
+        let warm = self.warm.clone();
         Box::pin(async move {
+            if let Some(described) = warm.take(request.source) {
+                match play(described, request.transport).await {
+                    Ok(session) => return Ok(session),
+                    Err(error) => tracing::debug!(%error, "the connection that was kept does not do"),
+                }
+            }
             let described = Described::open(&camera, &reach, teardowns).await?;
             request.progress.answer();
-            let description = described.description().clone();
-            match described.play(request.transport).await {
-                Ok(playing) => {
-                    let transport = request.transport;
-                    Ok(Box::new(Open { playing, description, transport }) as Box<dyn Session>)
-                }
+            if let Some(profile) = described.profile() {
+                let mut profiles = profiles.lock().unwrap_or_else(PoisonError::into_inner);
+                profiles.insert(request.source, profile.to_owned());
+            }
+            match play(described, request.transport).await {
                 Err(error)
                     if udp_is_a_guess
                         && matches!(error.class, FailureClass::Status | FailureClass::Protocol) =>
                 {
                     Err(Error::new(FailureClass::NoUdp, format!("{error}: TCP is next")))
                 }
-                Err(error) => Err(error),
+                played => played,
             }
         })
+    }
+
+    /// Connects and asks for the description, and keeps that for the next session of this source.
+    pub(in crate::source) fn keep(&self, source: usize, step_limit: Duration) -> Local<Result<(), Error>> {
+        let (camera, reach) = (self.cameras[source].clone(), self.reach(step_limit));
+        let (teardowns, warm) = (self.teardowns.clone(), self.warm.clone());
+        Box::pin(async move {
+            let described = Described::open(&camera, &reach, teardowns).await?;
+            warm.keep(source, described, step_limit);
+            Ok(())
+        })
+    }
+
+    /// Ready when the connection that is kept is lost.
+    pub(in crate::source) fn lost(&self) -> Local<Error> {
+        Box::pin(self.warm.lost())
+    }
+
+    /// Closes the connection that is kept.
+    pub(in crate::source) fn give_up(&self) {
+        self.warm.give_up();
+    }
+
+    fn reach(&self, limit: Duration) -> Reach {
+        let (way, quirks) = (self.way.clone(), Arc::clone(&self.quirks));
+        Reach { limit, multicast: self.multicast, way, quirks }
     }
 
     /// Ready when every session dropped so far has said goodbye, or given it up.
     pub(in crate::source) fn goodbye(&self) -> Local<()> {
         Box::pin(self.teardowns.done())
     }
+}
+
+async fn play(described: Described, transport: Transport) -> Result<Box<dyn Session>, Error> {
+    let description = described.description().clone();
+    let playing = described.play(transport).await?;
+    Ok(Box::new(Open { playing, description, transport }))
 }
 
 /// A session that plays.

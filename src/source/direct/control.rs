@@ -44,7 +44,7 @@ impl Uris {
         uris
     }
 
-    /// Where the track with this control is set up, at most 4 spellings.
+    /// Where the track with this control is set up, at most 5 spellings.
     pub(super) fn track(&self, control: Option<&str>) -> Vec<String> {
         let control = match control {
             None | Some("*" | "") => return self.aggregate(),
@@ -79,6 +79,8 @@ impl Uris {
         }
         add(&mut uris, appended(&self.base, control));
         uris.truncate(4);
+        // The base may be another camera's, left over from a copied configuration.
+        add(&mut uris, appended(&self.request, control));
         uris
     }
 }
@@ -225,7 +227,7 @@ mod tests {
         ] {
             let found = uris(request, base, session).track(Some(track));
             assert_eq!(found[0], expected, "{base:?} {session:?} {track}");
-            assert!(found.len() <= 4);
+            assert!(found.len() <= 5);
         }
     }
 

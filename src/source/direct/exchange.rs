@@ -126,6 +126,13 @@ impl Exchange {
         None
     }
 
+    /// Nobody was there to read answers: what is under way has its time from now on.
+    pub(super) fn restart(&mut self, now: Instant) {
+        for asked in &mut self.in_flight {
+            asked.at = now;
+        }
+    }
+
     /// When the answer put aside counts.
     pub(super) fn due(&self) -> Option<Instant> {
         self.aside.as_ref().map(|(_, since)| *since + PATIENCE)

@@ -6,7 +6,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::rtsp::{self, Item, Limits, Reason, Request, Response, leading_blanks};
+use crate::rtsp::{self, Item, Limits, Reason, Request, Response, leading_blanks, missing_body};
 
 /// What the camera sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,11 +46,41 @@ pub(super) struct Framing {
     lost: bool,
     /// Bytes passed over in all.
     skipped: u64,
+    /// What comes next is a description, whatever its answer says of its length.
+    described: bool,
+    /// An answer without a length: what follows is its body, until nothing more comes.
+    open: Option<Response>,
+    /// Nothing more of a body will come.
+    impatient: bool,
 }
 
 impl Framing {
     pub(super) fn new() -> Self {
-        Self { limits: Limits::default(), channels: Vec::new(), stray: 0, lost: false, skipped: 0 }
+        Self {
+            limits: Limits::default(),
+            channels: Vec::new(),
+            stray: 0,
+            lost: false,
+            skipped: 0,
+            described: false,
+            open: None,
+            impatient: false,
+        }
+    }
+
+    /// A description is awaited, or not any more. Its answer may lack a length, or have one that is too large.
+    pub(super) fn expect_description(&mut self, expected: bool) {
+        (self.described, self.open, self.impatient) = (expected, None, false);
+    }
+
+    /// Whether an answer waits for a body of unknown length.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// What has come of a description is all of it.
+    pub(super) fn give_up_waiting(&mut self) {
+        self.impatient = self.described;
     }
 
     /// From now on frames of these channels are expected.
@@ -67,6 +97,9 @@ impl Framing {
     /// taken is passed over as well, for the sake of the packets behind it.
     pub(super) fn next(&mut self, buf: &mut BytesMut, media: bool) -> Result<Option<Inbound>, InboundError> {
         loop {
+            if self.open.is_some() {
+                return self.rest_of_description(buf);
+            }
             if self.lost {
                 let (at, found) = self.search(buf);
                 self.skip(buf, at)?;
@@ -92,7 +125,17 @@ impl Framing {
                         name[..4].copy_from_slice(b"RTSP");
                     }
                     match rtsp::parse(buf, &self.limits) {
+                        Ok(None) if self.impatient => {
+                            // Its length counts something that was never sent; line ends do no harm to an SDP.
+                            let Some(missing) = missing_body(buf, &self.limits) else { return Ok(None) };
+                            buf.extend(std::iter::repeat_n(b'\n', missing));
+                            self.impatient = false;
+                        }
                         Ok(None) => return Ok(None),
+                        Ok(Some((Item::Response(response), len))) if self.lacks_length(&response) => {
+                            buf.advance(len);
+                            self.open = Some(response);
+                        }
                         Ok(Some((item, len))) => {
                             let inbound = match item {
                                 Item::Request(request) => Inbound::Request(request),
@@ -108,6 +151,8 @@ impl Framing {
                         Err(rejection) => match (rejection.consumed, rejection.reason) {
                             // Nothing of RTSP: what follows it may be.
                             (Some(_), Reason::RequestLine) => self.lose(buf)?,
+                            // The end of a string in C, in the middle of a header.
+                            (None, Reason::ControlCharacter) if blank_controls(buf) => {}
                             (Some(len), _) => self.skip(buf, len)?,
                             (None, reason) if !media && is_fatal(reason) => {
                                 return Err(InboundError::Message { reason });
@@ -120,6 +165,23 @@ impl Framing {
                 }
             }
         }
+    }
+
+    /// A description without a length, and none that came with it.
+    fn lacks_length(&self, response: &Response) -> bool {
+        self.described && response.status.is_success() && response.headers.get("Content-Length").is_none()
+    }
+
+    /// Everything up to where nothing more comes is the body.
+    fn rest_of_description(&mut self, buf: &mut BytesMut) -> Result<Option<Inbound>, InboundError> {
+        if buf.len() > self.limits.body {
+            return Err(InboundError::Message { reason: Reason::BodyTooLong });
+        }
+        if !std::mem::take(&mut self.impatient) {
+            return Ok(None);
+        }
+        let body = buf.split().freeze();
+        Ok(self.open.take().map(|response| Inbound::Response(Response { body, ..response })))
     }
 
     fn frame(&self, buf: &mut BytesMut) -> Frame {
@@ -177,6 +239,22 @@ enum Frame {
     Whole(Inbound),
     Part,
     None,
+}
+
+/// Puts a blank in place of every control character in the head of a response; `false` if there is none, or no response.
+fn blank_controls(buf: &mut [u8]) -> bool {
+    if !buf.get(..STATUS.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(STATUS)) {
+        return false;
+    }
+    let end = buf.windows(2).position(|pair| pair == b"\n\r" || pair == b"\n\n").unwrap_or(buf.len());
+    let mut found = false;
+    for byte in &mut buf[..end] {
+        if byte.is_ascii_control() && !matches!(byte, b'\r' | b'\n' | b'\t') {
+            *byte = b' ';
+            found = true;
+        }
+    }
+    found
 }
 
 /// What says that the message is one, and not to be had.

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::config::{Flags, SignOfLife};
 use crate::rtsp::session_id::DEFAULT_TIMEOUT;
 use crate::rtsp::{Headers, Method, Status};
 
@@ -18,6 +19,9 @@ pub(super) struct KeepAlive {
     listed: Option<Listed>,
     /// GET_PARAMETER was refused.
     refused: bool,
+    /// What the camera's profile says.
+    wanted: SignOfLife,
+    every: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +32,24 @@ struct Listed {
 
 impl KeepAlive {
     pub(super) fn new() -> Self {
-        Self { interval: interval(DEFAULT_TIMEOUT), next: None, sent: 0, listed: None, refused: false }
+        Self {
+            interval: interval(DEFAULT_TIMEOUT),
+            next: None,
+            sent: 0,
+            listed: None,
+            refused: false,
+            wanted: SignOfLife::Auto,
+            every: None,
+        }
+    }
+
+    /// The camera's profile is known.
+    pub(super) fn obey(&mut self, flags: &Flags) {
+        (self.wanted, self.every) = (flags.keep_alive, flags.keep_alive_every);
+    }
+
+    fn interval(&self) -> Duration {
+        self.every.unwrap_or(self.interval)
     }
 
     /// The camera named the session's timeout.
@@ -39,8 +60,15 @@ impl KeepAlive {
     /// Media plays from now on.
     pub(super) fn start(&mut self, now: Instant) {
         // Early, to know what the camera lists before the first that counts.
-        let first = if self.listed.is_some() { self.interval } else { self.interval.min(FIRST) };
-        self.next = Some(now + first);
+        let interval = self.interval();
+        let learns = self.wanted == SignOfLife::Auto && self.listed.is_none();
+        let first = if learns { interval.min(FIRST) } else { interval };
+        self.next = (self.wanted != SignOfLife::None).then_some(now + first);
+    }
+
+    /// Nothing is due until it starts again.
+    pub(super) fn stop(&mut self) {
+        self.next = None;
     }
 
     /// When the next one is due; `None` before media plays.
@@ -50,8 +78,14 @@ impl KeepAlive {
 
     /// What to send now; the next one is due an interval later.
     pub(super) fn take(&mut self, now: Instant) -> Method {
-        self.next = Some(now + self.interval);
+        self.next = Some(now + self.interval());
         self.sent += 1;
+        match self.wanted {
+            SignOfLife::Auto | SignOfLife::None => {}
+            SignOfLife::Options => return Method::Options,
+            SignOfLife::GetParameter => return Method::GetParameter,
+            SignOfLife::SetParameter => return Method::SetParameter,
+        }
         match self.listed {
             None if self.sent == 1 => Method::Options,
             Some(Listed { get_parameter: true, .. }) | None if !self.refused => Method::GetParameter,

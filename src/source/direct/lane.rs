@@ -17,6 +17,9 @@ use crate::vocabulary::TrackId;
 pub(super) struct Lane {
     pub(super) track: TrackId,
     payload_type: u8,
+    /// Its packets have another payload type than the one described, and nothing else is wrong with them. Known from the
+    /// first packet on; `None` before, and where nothing is known of such cameras.
+    misnumbered: Option<bool>,
     clock_rate: u32,
     pub(super) path: Path,
     line: Line,
@@ -131,6 +134,7 @@ impl Lane {
         Self {
             track: track.id,
             payload_type: track.payload_type,
+            misnumbered: (!track.is_video()).then_some(false),
             clock_rate: track.clock_rate,
             path,
             line: Line::new(reorder),
@@ -142,6 +146,11 @@ impl Lane {
 
     pub(super) fn payload_type(&self) -> u8 {
         self.payload_type
+    }
+
+    /// The source of its packets, once some came.
+    pub(super) fn source(&self) -> Option<u32> {
+        self.reception.as_ref().map(Reception::ssrc)
     }
 
     /// Whether any packet came yet.
@@ -179,10 +188,20 @@ impl Lane {
         if is_rtcp(&packet) {
             return self.reports(&packet, clock, out);
         }
-        let Ok(header) = Header::parse(&packet) else {
+        let Ok(mut header) = Header::parse(&packet) else {
             self.dropped += 1; // a runt (C80)
             return;
         };
+        let other = header.payload_type != self.payload_type;
+        let mut packet = packet;
+        if other && *self.misnumbered.get_or_insert(true) {
+            header.payload_type = self.payload_type;
+            let mut copy = packet.to_vec();
+            copy[1] = copy[1] & 0x80 | self.payload_type;
+            packet = copy.into();
+        } else if !other {
+            self.misnumbered = Some(false);
+        }
         let track = self.track;
         let (reception, rate) = (&mut self.reception, self.clock_rate);
         reception.get_or_insert_with(|| Reception::new(header.ssrc, rate, header.sequence));

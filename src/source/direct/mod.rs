@@ -12,6 +12,7 @@
 //! | [`lane`], [`line`], [`reorder`] | a track's packets: by address and channel, in order, epochs, reports |
 //! | [`target`], [`link`], [`udp`] | what to open, the connection, the ports |
 //! | [`tls`], [`tunnel`], [`proxy`] | what may stand between connection and RTSP |
+//! | [`warm`] | a connection kept for later |
 //! | [`teardowns`] | sessions on their way out |
 //!
 //! What a camera can make it hold: a frame or message of at most 80 KiB in a buffer of at most 256 KiB, an SDP of at most
@@ -21,6 +22,7 @@ mod client;
 mod control;
 mod dialogue;
 mod exchange;
+mod fuzzing;
 mod inbound;
 mod keep_alive;
 mod lane;
@@ -37,12 +39,14 @@ mod tests;
 mod tls;
 mod tunnel;
 mod udp;
+mod warm;
 
 use std::time::Instant;
 
 use bytes::Bytes;
 
 pub(super) use client::Direct;
+pub use fuzzing::converse;
 pub(crate) use tls::any_certificate;
 
 use crate::rtp::WallTime;

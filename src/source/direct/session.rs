@@ -3,8 +3,9 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite as _, AsyncWriteExt};
@@ -65,6 +66,29 @@ impl Described {
         self.wire.dialogue.description()
     }
 
+    /// Nothing is wanted of it for now. Later, no step may take longer than `step`.
+    pub(in crate::source) fn rest(&mut self, step: Duration) {
+        self.wire.dialogue.rest(step, Instant::now());
+    }
+
+    /// Keeps the connection while it rests; ready when it is lost.
+    pub(in crate::source) fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        loop {
+            let words = match ready!(self.wire.poll_once(cx)) {
+                Ok(Went::On) => continue,
+                Ok(Went::Closed) => "the camera closed the connection",
+                Err(Stop::Failed(error)) => return Poll::Ready(error),
+                Err(Stop::Redirect(_)) => "the camera sends us elsewhere",
+            };
+            return Poll::Ready(Error::new(FailureClass::EndOfStream, words));
+        }
+    }
+
+    /// The profile that applies to the camera, in words.
+    pub(in crate::source) fn profile(&self) -> Option<&str> {
+        self.wire.dialogue.profile()
+    }
+
     /// Sets every track up and starts them. A track that the camera refuses to set up is left out, unless all are.
     pub(in crate::source) async fn play(self, transport: Transport) -> Result<Playing, Error> {
         let mut playing = Playing { wire: Some(self.wire), teardowns: self.teardowns };
@@ -114,8 +138,15 @@ impl Drop for Playing {
             wire.dialogue.tear_down(Instant::now());
             if wire.dialogue.stage() == Stage::Ending {
                 self.teardowns.spawn(async move {
-                    // Whether it is answered or not: there is nothing more to do about that session.
-                    let _ = wire.until(|dialogue| dialogue.stage() == Stage::Ended).await;
+                    let ended = |dialogue: &Dialogue| dialogue.stage() == Stage::Ended;
+                    // What happened to the connection need not have ended the session, and many cameras have few.
+                    if wire.until(ended).await.is_err()
+                        && let Ok(()) = wire.connect_again().await
+                    {
+                        wire.dialogue.tear_down_again(Instant::now());
+                        // Whether it is answered or not: there is nothing more to do about that session.
+                        let _ = wire.until(ended).await;
+                    }
                 });
             }
         }
@@ -124,11 +155,16 @@ impl Drop for Playing {
 
 /// Connects and asks for the description; once more where the camera closes the connection to be asked with a password.
 async fn describe(target: &Target, reach: &Reach) -> Result<Wire, Stop> {
-    let options = Options { step: reach.limit, reorder: reach.way.reorder_window, seed: rand::random() };
+    let options = Options {
+        step: reach.limit,
+        reorder: reach.way.reorder_window,
+        quirks: Arc::clone(&reach.quirks),
+        seed: rand::random(),
+    };
     let mut dialogue = Dialogue::new(&target.uri, target.credentials.clone(), options);
     for attempt in 0.. {
         let link = link::connect(target, reach).await?;
-        let mut wire = Wire::new(link, dialogue);
+        let mut wire = Wire::new(link, dialogue, target.clone(), reach.clone());
         wire.dialogue.describe(Instant::now());
         match wire.until(|dialogue| dialogue.stage() == Stage::Described).await {
             Err(Stop::Failed(error))
@@ -157,6 +193,9 @@ struct Wire {
     ports: Vec<(TrackId, Ports)>,
     /// Room for datagrams.
     datagrams: BytesMut,
+    /// Where the camera is, for another connection.
+    target: Target,
+    reach: Reach,
     /// Over UDP, the connection may be closed while media flows.
     closed: bool,
     /// Something was written and may still be on its way out (TLS, tunnels).
@@ -174,7 +213,7 @@ enum Went {
 }
 
 impl Wire {
-    fn new(link: Link, dialogue: Dialogue) -> Self {
+    fn new(link: Link, dialogue: Dialogue, target: Target, reach: Reach) -> Self {
         let now = Instant::now();
         Self {
             dialogue,
@@ -183,6 +222,8 @@ impl Wire {
             read_at: now,
             ports: Vec::new(),
             datagrams: BytesMut::new(),
+            target,
+            reach,
             closed: false,
             unflushed: false,
             timer: Box::pin(sleep_until(now.into())),
@@ -210,12 +251,31 @@ impl Wire {
             });
         }
         self.dialogue.play(offers, self.link.peer, Instant::now())?;
-        self.until(|dialogue| dialogue.stage() != Stage::SettingUp).await?;
+        let set_up = |dialogue: &Dialogue| dialogue.stage() != Stage::SettingUp;
+        match self.until(set_up).await {
+            Err(Stop::Failed(error))
+                if matches!(error.class, FailureClass::EndOfStream | FailureClass::Reset)
+                    && self.dialogue.may_go_on_elsewhere() =>
+            {
+                self.connect_again().await?;
+                self.dialogue.go_on(Instant::now())?;
+                self.until(set_up).await?;
+            }
+            set_up => set_up?,
+        }
         for (track, group) in self.dialogue.groups() {
             let ports = Ports::join(group, local).map_err(|error| no_ports(&error))?;
             self.ports.push((track, ports));
         }
         self.until(|dialogue| dialogue.stage() == Stage::Playing).await
+    }
+
+    /// Another connection, in place of one that is gone.
+    async fn connect_again(&mut self) -> Result<(), Stop> {
+        self.link = link::connect(&self.target, &self.reach).await?;
+        self.buf.clear();
+        (self.closed, self.unflushed) = (false, false);
+        Ok(())
     }
 
     /// Goes on until the conversation is there.
@@ -229,6 +289,11 @@ impl Wire {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(Went::On)) => {}
                     Poll::Ready(Ok(Went::Closed)) => {
+                        // It may have closed the connection to say that the description is whole.
+                        self.dialogue.nothing_more_comes(self.read_at)?;
+                        if self.dialogue.receive(&mut self.buf, self.read_at)? || there(&self.dialogue) {
+                            continue;
+                        }
                         let step = self.dialogue.step();
                         let words = format!("{step}: the camera closed the connection");
                         let error = Error::new(FailureClass::EndOfStream, words);

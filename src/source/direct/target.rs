@@ -1,11 +1,12 @@
 //! What to open, and how to get there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
 use super::control;
-use crate::config::{CameraUrl, Credentials};
+use crate::config::{CameraUrl, Credentials, Quirks};
 use crate::source::error::Error;
 use crate::vocabulary::FailureClass;
 
@@ -35,6 +36,8 @@ pub(in crate::source) struct Reach {
     pub(in crate::source) multicast: bool,
     /// What is configured.
     pub(in crate::source) way: crate::config::Reach,
+    /// What families of cameras want otherwise.
+    pub(in crate::source) quirks: Arc<Quirks>,
 }
 
 impl Target {

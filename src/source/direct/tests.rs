@@ -84,7 +84,8 @@ async fn listen() -> (TcpListener, SocketAddr) {
 
 fn reach() -> Reach {
     let way = crate::config::Reach::default();
-    Reach { limit: Duration::from_secs(10), multicast: false, way }
+    let quirks = crate::config::Quirks::built_in();
+    Reach { limit: Duration::from_secs(10), multicast: false, way, quirks }
 }
 
 /// Plays a camera until as many packets came; gives their sequence numbers.
@@ -382,4 +383,34 @@ async fn packets_come_through_tls_and_a_socks5_proxy() {
     let client = play(&url, &reach, Transport::Tcp, 3);
     let (found, (), ()) = tokio::join!(client, camera, proxy);
     assert_eq!(found.unwrap(), [1, 2, 3]);
+}
+
+/// The camera closes the connection of a session and keeps the session: TEARDOWN comes over another one.
+#[tokio::test]
+async fn a_session_whose_connection_died_is_torn_down_over_another() {
+    let (listener, address) = listen().await;
+    let log = Log::default();
+    let camera = async {
+        let (first, _) = listener.accept().await.unwrap();
+        let (reads, writes) = tokio::io::split(first);
+        let plays = std::cell::Cell::new(false);
+        // With the answer to PLAY come three packets; then nothing is answered, and the connection ends.
+        let end =
+            |request: &Request| (!plays.replace(request.method == Method::Play)).then(|| usual(request));
+        let talk = converse(reads, writes, Arc::clone(&log), end);
+        let _ = timeout(Duration::from_millis(500), talk).await;
+        let (second, _) = listener.accept().await.unwrap();
+        let (reads, writes) = tokio::io::split(second);
+        let taken = |request: &Request| {
+            assert_eq!(request.headers.get("Session"), Some("7"));
+            Some(usual(request))
+        };
+        converse(reads, writes, Arc::clone(&log), taken).await;
+    };
+    let url = format!("rtsp://{address}/x");
+    let reach = reach();
+    // The fourth packet never comes.
+    let (found, ()) = tokio::join!(play(&url, &reach, Transport::Tcp, 4), camera);
+    assert_eq!(found.unwrap(), [1, 2, 3]);
+    assert_eq!(*log.lock().unwrap(), ["DESCRIBE", "SETUP", "PLAY", "TEARDOWN"]);
 }

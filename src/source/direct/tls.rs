@@ -54,12 +54,13 @@ fn failed(error: &io::Error) -> Error {
 fn words(error: &TlsError) -> Error {
     let advice = match error {
         TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
-            return Error::new(FailureClass::Protocol, "TLS: the camera's certificate is not the pinned one");
+            let words = "TLS: the camera's certificate is not the pinned one (tls_fingerprint)";
+            return Error::new(FailureClass::Certificate, words);
         }
         TlsError::InvalidCertificate(_) => " (pin its fingerprint, or use rtspx:// to take any certificate)",
-        _ => "",
+        _ => return Error::new(FailureClass::Protocol, format!("TLS: {error}")),
     };
-    Error::new(FailureClass::Protocol, format!("TLS: {error}{advice}"))
+    Error::new(FailureClass::Certificate, format!("TLS: {error}{advice}"))
 }
 
 /// For who only asks whether somebody is there: any certificate will do.
@@ -166,8 +167,8 @@ mod tests {
 
     use super::*;
 
-    /// Shakes hands with a camera that signed its own certificate; `None` if all is well, else the words.
-    async fn shake(trust: impl FnOnce(Fingerprint) -> Trust) -> Option<String> {
+    /// Shakes hands with a camera that signed its own certificate; `None` if all is well.
+    async fn shake(trust: impl FnOnce(Fingerprint) -> Trust) -> Option<Error> {
         let own = rcgen::generate_simple_self_signed(["camera.local".to_owned()]).unwrap();
         let der = own.cert.der().clone();
         let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
@@ -181,20 +182,21 @@ mod tests {
         let (ours, theirs) = tokio::io::duplex(16 << 10);
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let (client, _server) = tokio::join!(over(ours, "10.0.0.7", trust), acceptor.accept(theirs));
-        client.err().map(|error| error.to_string())
+        client.err()
     }
 
     #[tokio::test]
     async fn a_pinned_certificate_is_taken_whatever_its_name_and_no_other() {
         assert_eq!(shake(Trust::Pinned).await, None);
         let other = shake(|_| Trust::Pinned(Fingerprint([7; 32]))).await.unwrap();
-        assert_eq!(other, "TLS: the camera's certificate is not the pinned one");
+        assert_eq!(other.class, FailureClass::Certificate);
+        assert_eq!(other.message, "TLS: the camera's certificate is not the pinned one (tls_fingerprint)");
     }
 
     #[tokio::test]
     async fn any_certificate_is_taken_only_by_choice() {
         assert_eq!(shake(|_| Trust::Anybody).await, None);
-        let words = shake(|_| Trust::System).await.unwrap();
-        assert!(words.starts_with("TLS: "), "{words}");
+        let error = shake(|_| Trust::System).await.unwrap();
+        assert!(error.message.starts_with("TLS: "), "{error}");
     }
 }

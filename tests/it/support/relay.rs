@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fanlight::access::{Access, Policy};
-use fanlight::config::{CameraUrl, Config, FastStart, Source, Stream as StreamSettings};
+use fanlight::config::{CameraUrl, Capacity, Config, FastStart, Source, Stream as StreamSettings};
 use fanlight::hub::{Hub, Status, Stream};
 use fanlight::jpeg::Clip;
 use fanlight::metrics::Metrics;
@@ -45,6 +45,7 @@ pub struct Relay {
     tls: Option<(SocketAddr, Arc<Certificates>)>,
     stop: CancellationToken,
     stop_sources: CancellationToken,
+    shared: Sources,
     /// By stream; the last one started under each name.
     sources: Mutex<BTreeMap<String, CancellationToken>>,
     _tasks: JoinSet<()>,
@@ -79,8 +80,7 @@ impl Relay {
                 write_timeout: Duration::from_secs(10),
                 describe_timeout: Duration::from_secs(5),
                 request_timeout: Duration::from_secs(10),
-                max_connections: 4096,
-                max_connections_per_address: 4096,
+                capacity: Capacity { connections_per_address: 4096, ..Capacity::default() },
                 limits: Limits::default(),
             },
             udp: true,
@@ -164,7 +164,7 @@ impl Relay {
 
     /// Adds a stream at run time.
     pub fn add(&self, name: &str, settings: StreamSettings) {
-        let stop = start_source(&self.hub, &self.workers, &self.stop_sources, name, settings);
+        let stop = start_source(&self.hub, &self.workers, &self.shared, &self.stop_sources, name, settings);
         self.sources.lock().expect("no test panics here").insert(name.to_owned(), stop);
     }
 
@@ -236,9 +236,9 @@ impl Builder {
         let hub = Arc::new(Hub::new(Arc::clone(&metrics)));
         let workers = Workers::start(2, &metrics).expect("threads");
         let (stop, stop_sources) = (CancellationToken::new(), CancellationToken::new());
-        let mut sources = BTreeMap::new();
+        let (shared, mut sources) = (Sources::new(Arc::clone(&metrics)), BTreeMap::new());
         for (name, settings) in self.streams {
-            let stop = start_source(&hub, &workers, &stop_sources, &name, settings);
+            let stop = start_source(&hub, &workers, &shared, &stop_sources, &name, settings);
             sources.insert(name, stop);
         }
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -272,6 +272,7 @@ impl Builder {
             tls,
             stop,
             stop_sources,
+            shared,
             sources: Mutex::new(sources),
             _tasks: tasks,
         }
@@ -286,12 +287,13 @@ pub fn policy(yaml: &str) -> Policy {
 fn start_source(
     hub: &Arc<Hub>,
     workers: &Workers,
+    sources: &Sources,
     stop: &CancellationToken,
     name: &str,
     settings: StreamSettings,
 ) -> CancellationToken {
     let publisher = hub.add_with(name, settings.viewing.clone());
-    let (stop, sources) = (stop.child_token(), Sources::new(Arc::clone(hub.metrics())));
+    let (stop, sources) = (stop.child_token(), sources.clone());
     let told = stop.clone();
     workers.spawn("source", move || source::run(publisher, settings, sources, told));
     stop

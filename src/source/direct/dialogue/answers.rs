@@ -6,6 +6,7 @@ use super::{Dialogue, Stage, Stop};
 use crate::rtsp::{Headers, Response, Status, session_id};
 use crate::source::direct::control;
 use crate::source::direct::exchange::{Ask, Asked};
+use crate::source::direct::login::Refusal;
 use crate::source::error::Error;
 use crate::vocabulary::FailureClass;
 
@@ -25,7 +26,12 @@ impl Dialogue {
     /// A request was answered.
     pub(super) fn answered(&mut self, asked: Asked, response: &Response, now: Instant) -> Result<(), Stop> {
         self.keep_alive.learn(&response.headers);
-        if response.status == Status::UNAUTHORIZED {
+        self.saw_answer(&response.headers);
+        // Some say "forbidden" and how to log in.
+        let asks = matches!(response.status.0, 403 | 407)
+            && asked.signature.is_none()
+            && response.headers.get("WWW-Authenticate").is_some();
+        if response.status == Status::UNAUTHORIZED || asks {
             return self.unauthorized(asked, &response.headers, now);
         }
         if matches!(asked.ask, Ask::KeepAlive | Ask::Teardown) {
@@ -47,7 +53,8 @@ impl Dialogue {
         }
         match asked.ask {
             Ask::Options => {
-                self.send(Ask::Describe { accept: false }, 0, now);
+                // In front of the first DESCRIBE, or after one that was refused.
+                self.send(Ask::Describe { accept: self.flags.options_first }, 0, now);
                 Ok(())
             }
             Ask::Describe { accept } => self.described(response, accept, now),
@@ -61,7 +68,11 @@ impl Dialogue {
     fn unauthorized(&mut self, asked: Asked, headers: &Headers, now: Instant) -> Result<(), Stop> {
         self.challenged = true;
         let fields = headers.get_all("WWW-Authenticate");
-        match self.login.challenged(fields, asked.signature.as_ref(), asked.rejected) {
+        let challenged = match asked.signature {
+            Some(_) if self.flags.single_challenge && asked.rejected > 0 => Err(Refusal::Wrong),
+            _ => self.login.challenged(fields, asked.signature.as_ref(), asked.rejected),
+        };
+        match challenged {
             Ok(()) => {
                 self.send(asked.ask, asked.rejected + 1, now);
                 Ok(())
@@ -106,6 +117,8 @@ impl Dialogue {
         }
         if self.session.is_none() {
             self.session = Some(id.to_owned());
+        } else if self.session.as_deref() != Some(id) && self.stage == Stage::SettingUp {
+            self.last_session = Some(id.to_owned());
         }
     }
 }

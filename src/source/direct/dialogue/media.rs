@@ -33,22 +33,32 @@ impl Dialogue {
         }
     }
 
-    /// The lane of a channel. One that nobody agreed on (C59) is that of the only track with this payload type, or of the
-    /// only one nothing was heard of yet, from then on.
+    /// The lane of a channel. Where the payload type is that of another track alone, it is that track's: some cameras mix
+    /// the channels up, or put everything on one. A channel that nobody agreed on (C59) is that of the only track with this
+    /// payload type, of the only one nothing was heard of yet, or of the one whose source it is, from then on.
     fn lane_of(&mut self, channel: u8, packet: &[u8]) -> Option<usize> {
-        if let Some((_, lane)) = self.routes.iter().find(|(known, _)| *known == channel) {
-            return Some(*lane);
-        }
-        if is_rtcp(packet) {
-            return None;
-        }
-        let payload_type = packet.get(1)? & 0x7F;
+        let agreed = self.routes.iter().find(|(known, _)| *known == channel).map(|(_, lane)| *lane);
         let only = |wanted: &dyn Fn(&super::Lane) -> bool| {
             let mut found = (0..self.lanes.len()).filter(|lane| wanted(&self.lanes[*lane]));
             found.next().filter(|_| found.next().is_none())
         };
+        let source = |at: usize| Some(u32::from_be_bytes(*packet.get(at..)?.first_chunk()?));
+        if is_rtcp(packet) {
+            let sender = source(4)?;
+            return only(&|lane| lane.source() == Some(sender)).or(agreed);
+        }
+        let payload_type = packet.get(1)? & 0x7F;
+        if let Some(lane) = agreed {
+            if self.lanes[lane].payload_type() == payload_type {
+                return agreed;
+            }
+            return only(&|lane| lane.payload_type() == payload_type).or(agreed);
+        }
+        let sender = source(8)?;
         let silent_alike = only(&|lane| lane.payload_type() == payload_type && !lane.heard());
-        let lane = silent_alike.or_else(|| only(&|lane| !lane.heard()))?;
+        let lane = silent_alike
+            .or_else(|| only(&|lane| !lane.heard()))
+            .or_else(|| only(&|lane| lane.source() == Some(sender)))?;
         tracing::debug!(channel, track = %self.lanes[lane].track, "packets come on a channel nobody agreed on");
         self.routes.push((channel, lane));
         if let Some(next) = channel.checked_add(1)

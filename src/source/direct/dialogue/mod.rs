@@ -10,12 +10,14 @@
 
 mod answers;
 mod media;
+mod profile;
 mod start;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -28,7 +30,7 @@ use super::keep_alive::KeepAlive;
 use super::lane::{Clock, Group, Lane, Offer, Path, Port};
 use super::login::Login;
 use super::reorder::Bounds;
-use crate::config::Credentials;
+use crate::config::{Credentials, Flags, Quirks, Seen};
 use crate::rtsp::{Method, Request, Response, Status};
 use crate::sdp::Description;
 use crate::source::error::{Error, Step};
@@ -41,6 +43,8 @@ pub(super) struct Options {
     pub(super) step: Duration,
     /// How long packets that overtook others wait for them, over UDP.
     pub(super) reorder: Duration,
+    /// What families of cameras want otherwise.
+    pub(super) quirks: Arc<Quirks>,
     /// A random number: the client's part of Digest, our source in reports.
     pub(super) seed: u64,
 }
@@ -64,7 +68,7 @@ impl From<Error> for Stop {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Describing,
-    /// Waits for [`Dialogue::play`].
+    /// Waits for [`Dialogue::play`], and may have to wait for long ([`Dialogue::rest`]).
     Described,
     SettingUp,
     /// PLAY is sent, and packets count.
@@ -87,8 +91,9 @@ pub(super) struct Dialogue {
     framing: Framing,
     exchange: Exchange,
     keep_alive: KeepAlive,
-    /// The session's id; the first one counts where they differ (C47).
+    /// The session's id; the first one counts where they differ (C47), or else the last.
     session: Option<String>,
+    last_session: Option<String>,
     uris: Uris,
     description: Description,
     /// The control of each track.
@@ -118,12 +123,19 @@ pub(super) struct Dialogue {
     early: usize,
     /// Bytes of an item that has not come whole.
     unread: usize,
+    /// When what came of a description last counts as all of it, and when that came.
+    all_of_it: Option<(Instant, Instant)>,
+    /// What is known of the camera, to find its profile by; then the profile, in words, and what it says.
+    seen: Seen,
+    profile: Option<String>,
+    flags: Flags,
 }
 
 impl Dialogue {
     /// Nothing is sent before [`Self::describe`].
     pub(super) fn new(uri: &str, credentials: Option<Credentials>, options: Options) -> Self {
-        Self {
+        let seen = Seen { url: uri.to_owned(), ..Seen::default() };
+        let mut dialogue = Self {
             login: Login::new(credentials, options.seed),
             options,
             uri: uri.to_owned(),
@@ -132,6 +144,7 @@ impl Dialogue {
             exchange: Exchange::default(),
             keep_alive: KeepAlive::new(),
             session: None,
+            last_session: None,
             uris: Uris::default(),
             description: Description::default(),
             controls: Vec::new(),
@@ -150,7 +163,13 @@ impl Dialogue {
             challenged: false,
             early: 0,
             unread: 0,
-        }
+            all_of_it: None,
+            seen,
+            profile: None,
+            flags: Flags::default(),
+        };
+        dialogue.recognise();
+        dialogue
     }
 
     /// Asks for the description; also on a new connection, when the camera closed the one before.
@@ -159,12 +178,35 @@ impl Dialogue {
         self.framing = Framing::new();
         self.exchange = Exchange::default();
         self.challenged = false;
-        self.send(Ask::Describe { accept: true }, 0, now);
+        self.framing.expect_description(true);
+        let first = if self.flags.options_first { Ask::Options } else { Ask::Describe { accept: true } };
+        self.send(first, 0, now);
+    }
+
+    /// Whether the camera may have closed the connection because it takes one for each request: no session is lost by
+    /// another.
+    pub(super) fn may_go_on_elsewhere(&self) -> bool {
+        self.stage == Stage::SettingUp && self.lanes.is_empty() && self.session.is_none()
+    }
+
+    /// Sets up on a new connection.
+    pub(super) fn go_on(&mut self, now: Instant) -> Result<(), Stop> {
+        self.framing = Framing::new();
+        self.exchange = Exchange::default();
+        self.set_up(0, now)
+    }
+
+    /// Nothing is wanted for now: signs of life keep the connection. `step` is the limit of the steps once it goes on.
+    pub(super) fn rest(&mut self, step: Duration, now: Instant) {
+        self.options.step = step;
+        self.keep_alive.start(now);
     }
 
     /// Sets every track up over what it asks for, and starts them. `peer` is the camera's address.
     pub(super) fn play(&mut self, offers: Vec<Offer>, peer: IpAddr, now: Instant) -> Result<(), Stop> {
         debug_assert_eq!(offers.len(), self.description.tracks.len());
+        self.keep_alive.stop();
+        self.exchange.restart(now);
         self.offers = offers;
         self.peer = Some(peer);
         self.stage = Stage::SettingUp;
@@ -175,12 +217,22 @@ impl Dialogue {
     pub(super) fn tear_down(&mut self, now: Instant) {
         self.keep_alive = KeepAlive::new();
         self.reports_due = None;
-        if self.session.is_some() && !matches!(self.stage, Stage::Ending | Stage::Ended) {
+        if self.flags.no_teardown {
+            self.stage = Stage::Ended;
+        } else if self.session.is_some() && !matches!(self.stage, Stage::Ending | Stage::Ended) {
             self.stage = Stage::Ending;
             self.send(Ask::Teardown, 0, now);
         } else if self.session.is_none() {
             self.stage = Stage::Ended;
         }
+    }
+
+    /// Ends the session on a new connection: the camera may keep it although the one before is gone.
+    pub(super) fn tear_down_again(&mut self, now: Instant) {
+        self.framing = Framing::new();
+        self.exchange = Exchange::default();
+        self.stage = Stage::Ending;
+        self.send(Ask::Teardown, 0, now);
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -207,6 +259,10 @@ impl Dialogue {
         match inbound {
             None => {
                 self.unread = buf.len();
+                let waits = self.stage == Stage::Describing && (self.unread > 0 || self.framing.is_open());
+                if waits && self.all_of_it.is_none_or(|(_, came)| came != now) {
+                    self.all_of_it = Some((now + BODY_PATIENCE, now));
+                }
                 return Ok(false);
             }
             Some(Inbound::Data { channel, packet }) => self.interleaved(channel, packet, now),
@@ -238,13 +294,13 @@ impl Dialogue {
     /// When [`Self::tick`] is to be called.
     pub(super) fn due(&self) -> Option<Instant> {
         let step = match self.stage {
-            Stage::Describing | Stage::SettingUp | Stage::Starting | Stage::Ending => {
-                self.exchange.waiting().map(|asked| asked.at + self.options.step)
-            }
-            Stage::Described | Stage::Playing | Stage::Ended => None,
+            Stage::Playing | Stage::Ended => None,
+            _ => self.exchange.waiting().map(|asked| asked.at + self.options.step),
         };
         let lanes = self.lanes.iter().filter_map(Lane::due);
-        let others = [step, self.exchange.due(), self.keep_alive.due(), self.reports_due];
+        let all_of_it = self.all_of_it.filter(|(due, came)| due != came && self.stage == Stage::Describing);
+        let all_of_it = all_of_it.map(|(due, _)| due);
+        let others = [step, self.exchange.due(), self.keep_alive.due(), self.reports_due, all_of_it];
         others.into_iter().flatten().chain(lanes).min()
     }
 
@@ -252,6 +308,13 @@ impl Dialogue {
     pub(super) fn tick(&mut self, now: Instant) -> Result<(), Stop> {
         if let Some((asked, response)) = self.exchange.overdue(now) {
             self.answered(asked, &response, now)?;
+        }
+        if let Some((due, came)) = self.all_of_it
+            && due != came
+            && due <= now
+        {
+            self.all_of_it = Some((came, came)); // once
+            self.nothing_more_comes(now)?;
         }
         let events = &mut self.events;
         for lane in &mut self.lanes {
@@ -265,15 +328,23 @@ impl Dialogue {
         }
         let waited = self.exchange.waiting().is_some_and(|asked| asked.at + self.options.step <= now);
         match self.stage {
-            Stage::Describing | Stage::SettingUp | Stage::Starting if waited => {
-                Err(self.step_timeout().into())
-            }
+            Stage::Playing | Stage::Ended => Ok(()),
             Stage::Ending if waited => {
                 self.stage = Stage::Ended;
                 Ok(())
             }
+            _ if waited => Err(self.step_timeout().into()),
             _ => Ok(()),
         }
+    }
+
+    /// What came of a description is all that will come. What is in the driver's buffer is to be received once more.
+    pub(super) fn nothing_more_comes(&mut self, now: Instant) -> Result<(), Stop> {
+        self.framing.give_up_waiting();
+        if self.framing.is_open() && self.unread == 0 {
+            return self.receive(&mut BytesMut::new(), now).map(|_| ());
+        }
+        Ok(())
     }
 
     /// What is to be written to the connection.
@@ -344,6 +415,11 @@ impl Dialogue {
             Ask::Describe { .. } => (Method::Describe, self.uri.clone()),
             Ask::Setup { lane, uri, .. } => (Method::Setup, self.track_uri(lane, uri)),
             Ask::Play { uri, .. } => (Method::Play, self.play_uri(uri)),
+            // Without a session there is none to be refreshed, and nothing else that any camera takes.
+            Ask::KeepAlive if self.stage == Stage::Described => {
+                self.keep_alive.take(now);
+                (Method::Options, self.uri.clone())
+            }
             Ask::KeepAlive => (self.keep_alive.take(now), self.play_uri(0)),
             Ask::Teardown => (Method::Teardown, self.play_uri(0)),
         };
@@ -393,6 +469,9 @@ impl Dialogue {
         self.exchange.answer(&response);
     }
 }
+
+/// A description whose length is missing or wrong is whole when nothing came for so long.
+const BODY_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Packets of one track that wait for the ones before them.
 const REORDER_PACKETS: usize = 512;

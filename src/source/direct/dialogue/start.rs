@@ -16,7 +16,8 @@ impl Dialogue {
     pub(super) fn described(&mut self, response: &Response, accept: bool, now: Instant) -> Result<(), Stop> {
         if !response.status.is_success() {
             // An Amcrest answers 551 to what others understand (C22): once more, after OPTIONS and without `Accept`.
-            if accept && matches!(response.status.0, 400 | 405 | 406 | 415 | 451 | 456 | 501 | 551) {
+            if accept && !matches!(response.status.0, 403 | 404 | 453 | 503) {
+                self.flags.options_first = false; // that was not it
                 self.send(Ask::Options, 0, now);
                 return Ok(());
             }
@@ -24,6 +25,7 @@ impl Dialogue {
         }
         let sdp = sdp::parse(&response.body)
             .map_err(|error| Error::new(FailureClass::Protocol, format!("the camera's SDP: {error}")))?;
+        self.saw_description(&sdp);
         self.uris = Uris::new(&self.uri, &response.headers, sdp.control.as_deref());
         let mut description = Description::from_sdp(&sdp);
         let control = |id: TrackId| sdp.media.get(id.index()).and_then(|media| media.control());
@@ -36,6 +38,7 @@ impl Dialogue {
             return Err(Error::new(FailureClass::Protocol, words).into());
         }
         self.description = description;
+        self.framing.expect_description(false);
         self.stage = Stage::Described;
         Ok(())
     }
@@ -43,7 +46,8 @@ impl Dialogue {
     /// Sets up the track with this number and those after it, or starts them all.
     pub(super) fn set_up(&mut self, track: usize, now: Instant) -> Result<(), Stop> {
         if track < self.description.tracks.len() {
-            self.send(Ask::Setup { lane: track, uri: 0, spelt_out: false }, 0, now);
+            let spelt_out = self.flags.rtp_avp_udp;
+            self.send(Ask::Setup { lane: track, uri: 0, spelt_out }, 0, now);
             return Ok(());
         }
         if let (true, Some(error)) = (self.lanes.is_empty(), self.refused.take()) {
@@ -51,7 +55,7 @@ impl Dialogue {
         }
         self.framing.expect_channels(self.routes.iter().map(|(channel, _)| *channel));
         self.stage = Stage::Starting;
-        self.send(Ask::Play { uri: 0, range: true }, 0, now);
+        self.send(Ask::Play { uri: 0, range: !self.flags.no_range }, 0, now);
         // The way for the packets is open before they come.
         self.punch();
         Ok(())
@@ -75,10 +79,10 @@ impl Dialogue {
             }
             // Some want `RTP/AVP`, some `RTP/AVP/UDP` (C44).
             if status == Status::UNSUPPORTED_TRANSPORT
-                && !spelt_out
+                && spelt_out == self.flags.rtp_avp_udp
                 && matches!(self.offers[track], Offer::Udp(_))
             {
-                self.send(Ask::Setup { lane: track, uri, spelt_out: true }, 0, now);
+                self.send(Ask::Setup { lane: track, uri, spelt_out: !spelt_out }, 0, now);
                 return Ok(());
             }
             let error = self.refused(status);
@@ -130,6 +134,13 @@ impl Dialogue {
         if !status.is_success() {
             if range && matches!(status.0, 400 | 451 | 456 | 457 | 501) {
                 self.send(Ask::Play { uri, range: false }, 0, now);
+                return Ok(());
+            }
+            if status == Status::SESSION_NOT_FOUND
+                && let Some(last) = self.last_session.take()
+            {
+                self.session = Some(last);
+                self.send(Ask::Play { uri, range }, 0, now);
                 return Ok(());
             }
             let other_uri = matches!(status.0, 400 | 404 | 405 | 454 | 455 | 459 | 460);

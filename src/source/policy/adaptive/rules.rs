@@ -96,7 +96,7 @@ impl History {
         let missed = gone.filter(|gone| *gone <= self.reboot_window());
         let what = attempt_in_words(class);
         match class {
-            F::NotFound => self.refused_in_words(class, what, random),
+            F::NotFound | F::Certificate => self.refused_in_words(class, what, random),
             F::Status => self.refused_in_words(class, what, random),
             F::Unreachable | F::NameLookup | F::ConnectTimeout => {
                 if let Some(gone) = missed {
@@ -241,6 +241,7 @@ fn end_in_words(class: FailureClass) -> &'static str {
         | F::NameLookup
         | F::ConnectTimeout
         | F::Unauthorized
+        | F::Certificate
         | F::SessionLimit
         | F::File
         | F::Requested => "The session was lost",
@@ -255,6 +256,7 @@ fn attempt_in_words(class: FailureClass) -> &'static str {
         F::Unreachable => "The host cannot be reached",
         F::NameLookup => "The host name is not known",
         F::ConnectTimeout => "The camera does not answer",
+        F::Certificate => "The camera's certificate is not taken",
         F::NotFound => "The camera does not know this path",
         F::Status => "The camera answers with an error",
         F::Protocol => "The camera's answer could not be understood",

@@ -176,3 +176,90 @@ fn a_camera_that_never_answers_is_given_up_in_time() {
     let mut ssh = Fake::new(|_| Some("SSH-2.0-OpenSSH_9.2\r\n".into()));
     assert!(outcome(&mut ssh, 1000).ends_with("21 bytes came that are no answer"));
 }
+
+fn with_profile(set: &str) -> Run {
+    let text = format!("- {{name: Odd, source: a test, when: {{server: odd}}, set: {{{set}}}}}");
+    let quirks = Arc::new(Quirks::parse(&text).unwrap());
+    let now = Instant::now();
+    let mut dialogue = Dialogue::new(URI, credentials(), Options { quirks, ..options() });
+    dialogue.describe(now);
+    Run { dialogue, now, buf: BytesMut::new(), events: Vec::new(), udp: false }
+}
+
+/// A camera that says who it is; refuses what `refused` is part of.
+fn odd(refused: &'static str) -> Fake {
+    Fake::new(move |request| {
+        let mut text = Vec::new();
+        request.write(&mut text);
+        let answer = usual(request).replace("CSEQ\r\n", "CSEQ\r\nServer: Odd/1.0\r\n");
+        Some(match String::from_utf8(text).unwrap().contains(refused) {
+            true => "RTSP/1.0 500 No\r\nCSeq: CSEQ\r\n\r\n".to_owned(),
+            false => answer,
+        })
+    })
+}
+
+#[test]
+fn what_a_profile_says_is_done() {
+    let mut run = with_profile("play_range: false");
+    run.start(&mut odd("Range"), 1000).unwrap();
+    assert_eq!(run.dialogue.profile(), Some("The profile Odd applies to it (a test)."));
+
+    for (set, method) in
+        [("options", "OPTIONS"), ("get_parameter", "GET_PARAMETER"), ("set_parameter", "SET_PARAMETER")]
+    {
+        let mut run = with_profile(&format!("keep_alive: {set}, keep_alive_every: 3s"));
+        let mut camera = odd("nothing");
+        run.start(&mut camera, 1000).unwrap();
+        camera.log.clear();
+        run.pass(&mut camera, Duration::from_secs(10)).unwrap();
+        let asked = camera.log.iter().map(|line| line.split(' ').next().unwrap());
+        assert_eq!(asked.collect::<Vec<_>>(), [method; 3], "{set}");
+    }
+
+    let mut run = with_profile("keep_alive: none");
+    let mut camera = odd("nothing");
+    run.start(&mut camera, 1000).unwrap();
+    camera.log.clear();
+    run.pass(&mut camera, Duration::from_secs(100)).unwrap();
+    assert!(camera.log.is_empty(), "{:?}", camera.log);
+
+    let mut run = with_profile("teardown: false");
+    run.start(&mut odd("nothing"), 1000).unwrap();
+    run.dialogue.tear_down(run.now);
+    assert_eq!(run.dialogue.stage(), Stage::Ended);
+    assert!(run.dialogue.out().is_empty());
+}
+
+#[test]
+fn a_camera_that_locks_accounts_is_shown_one_answer() {
+    let challenge = |nonce: u32| {
+        format!(
+            "RTSP/1.0 401 No\r\nCSeq: CSEQ\r\nServer: Odd\r\nWWW-Authenticate: Digest realm=\"x\", nonce=\"{nonce}\", stale=true\r\n\r\n"
+        )
+    };
+    for (set, attempts) in [("single_challenge: true", 2), ("options_first: false", 4)] {
+        let count = std::cell::Cell::new(0);
+        let mut camera = Fake::new(move |_| {
+            count.set(count.get() + 1);
+            Some(challenge(count.get()))
+        });
+        let mut run = with_profile(set);
+        assert!(run.start(&mut camera, 1000).is_err());
+        assert_eq!(camera.log.len(), attempts, "{set}");
+    }
+}
+
+#[test]
+fn a_description_without_its_length_is_all_that_comes() {
+    let without = |text: String| {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let head: Vec<&str> = head.lines().filter(|line| !line.starts_with("Content-Length")).collect();
+        format!("{}\r\n\r\n{body}", head.join("\r\n"))
+    };
+    assert_eq!(outcome(&mut changed(Method::Describe, without), 1000), PLAYS);
+    let longer = |text: String| text.replace("Content-Length: ", "Content-Length: 1");
+    assert_eq!(outcome(&mut changed(Method::Describe, longer), 1000), PLAYS);
+    let control = |text: String| text.replace("CSeq", "Server: x\u{1}y\u{0}\r\nCSeq");
+    assert_eq!(outcome(&mut changed(Method::Describe, control), 1000), PLAYS);
+}

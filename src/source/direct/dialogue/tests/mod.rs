@@ -86,7 +86,8 @@ impl Fake {
 }
 
 fn options() -> Options {
-    Options { step: Duration::from_secs(10), reorder: Duration::from_millis(50), seed: 1 }
+    let quirks = Quirks::built_in();
+    Options { step: Duration::from_secs(10), reorder: Duration::from_millis(50), quirks, seed: 1 }
 }
 
 fn credentials() -> Option<Credentials> {
