@@ -33,22 +33,22 @@ pub(super) async fn shake(
     metrics: &Metrics,
 ) -> Option<(TcpStream, Secure)> {
     let shaken = time::timeout(limit, certificates.acceptor().accept(socket).into_fallible()).await;
-    let error = match shaken {
+    let (error, socket) = match shaken {
         Ok(Ok(stream)) => {
             let (socket, mut connection) = stream.into_inner();
             // The outbox bounds what waits: it takes no burst before the last one is written.
             connection.set_buffer_limit(None);
             return Some((socket, Secure(RefCell::new(Box::new(connection)))));
         }
-        Ok(Err((error, socket))) => {
-            // So that the client reads why.
-            let _ = time::timeout(FAREWELL, hang_up(&socket)).await;
-            error
-        }
-        Err(_) => io::ErrorKind::TimedOut.into(),
+        Ok(Err((error, socket))) => (error, Some(socket)),
+        Err(_) => (io::ErrorKind::TimedOut.into(), None),
     };
     metrics.tls_handshake_failures.inc();
     tracing::debug!(%peer, %error, "a connection did not become one over TLS");
+    if let Some(socket) = socket {
+        // So that the client reads why.
+        let _ = time::timeout(FAREWELL, hang_up(&socket)).await;
+    }
     None
 }
 
