@@ -132,7 +132,9 @@ impl Framing {
                             self.impatient = false;
                         }
                         Ok(None) => return Ok(None),
-                        Ok(Some((Item::Response(response), len))) if self.lacks_length(&response, &buf[len..]) => {
+                        Ok(Some((Item::Response(response), len)))
+                            if self.lacks_length(&response, &buf[len..]) =>
+                        {
                             buf.advance(len);
                             self.open = Some(response);
                         }
