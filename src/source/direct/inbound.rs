@@ -132,7 +132,9 @@ impl Framing {
                             self.impatient = false;
                         }
                         Ok(None) => return Ok(None),
-                        Ok(Some((Item::Response(response), len))) if self.lacks_length(&response) => {
+                        Ok(Some((Item::Response(response), len)))
+                            if self.lacks_length(&response, &buf[len..]) =>
+                        {
                             buf.advance(len);
                             self.open = Some(response);
                         }
@@ -167,9 +169,13 @@ impl Framing {
         }
     }
 
-    /// A description without a length, and none that came with it.
-    fn lacks_length(&self, response: &Response) -> bool {
-        self.described && response.status.is_success() && response.headers.get("Content-Length").is_none()
+    /// A description without a length, and none that came with it. An answer that nobody asked for says nothing of a
+    /// content (C11).
+    fn lacks_length(&self, response: &Response, rest: &[u8]) -> bool {
+        let headers = &response.headers;
+        let has_content = headers.get("Content-Type").is_some() || rest.starts_with(b"v=");
+        let of_unknown_length = headers.get("Content-Length").is_none() && has_content;
+        self.described && response.status.is_success() && of_unknown_length
     }
 
     /// Everything up to where nothing more comes is the body.

@@ -73,7 +73,9 @@ async fn relayed(relay: &Relay, what: &str) {
     let seen = std::cell::Cell::new((0, None));
     let watching = async {
         let (mut viewer, _) = Viewer::play_tcp(&relay.url("cam")).await;
-        let (mut run, mut last): (u32, Option<(u16, (u32, u16))>) = (0, None);
+        let mut run = 0;
+        // Its sequence number, and the last frame and packet that was stamped.
+        let mut last: Option<(u16, (u32, u16))> = None;
         while run < PICTURES {
             let Some(packet) = viewer.anything_on(0, LIMIT).await else { panic!("{what}: no packet") };
             let sequence = u16::from_be_bytes([packet[2], packet[3]]);

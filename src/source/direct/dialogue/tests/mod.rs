@@ -123,6 +123,8 @@ impl Run {
             self.buf.extend_from_slice(piece);
             while self.dialogue.receive(&mut self.buf, self.now)? {}
         }
+        // What waited may be due now.
+        while self.dialogue.receive(&mut self.buf, self.now)? {}
         self.events.extend(std::iter::from_fn(|| self.dialogue.next_event()));
         Ok(())
     }
