@@ -30,10 +30,9 @@ pub fn parse_http_request(buf: &[u8], limits: &Limits) -> Result<Option<(HttpReq
     let blanks = leading_blanks(buf);
     let message = &buf[blanks..];
     let message = &message[..message.len().min(limits.head + 1)];
-    let Some(end) = message.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
-        let too_long = blanks > limits.head || message.len() > limits.head;
-        return if too_long { Err(reject(Reason::HeadTooLong, &[], None)) } else { Ok(None) };
-    };
+    let too_long = blanks > limits.head || message.len() > limits.head;
+    let unfinished = if too_long { Err(reject(Reason::HeadTooLong, &[], None)) } else { Ok(None) };
+    let Some(end) = message.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else { return unfinished };
     let Some((method, target, version)) = request_words(&message[..end]) else {
         return Err(reject(Reason::RequestLine, &[], None));
     };
@@ -45,7 +44,7 @@ pub fn parse_http_request(buf: &[u8], limits: &Limits) -> Result<Option<(HttpReq
     }
     // What follows the first line has the form of any head.
     let stand_in = [STAND_IN, &message[end..]].concat();
-    let Some(head) = scan(&stand_in, limits)? else { return Ok(None) };
+    let Some(head) = scan(&stand_in, limits)? else { return unfinished };
     let fields = fields(&head);
     if fields.malformed {
         return Err(reject(Reason::HeaderLine, &[], None));

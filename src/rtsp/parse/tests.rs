@@ -310,10 +310,11 @@ fn a_malformed_response_is_not_answered() {
 
 #[test]
 fn a_rejection_answers_with_the_cseq_it_found() {
-    let answer = rejection(b"OPTIONS * RTSP/2.0\r\nCSeq: 0005\r\n\r\n").answer();
-    assert_eq!(answer, Some(Response::new(Status::VERSION_NOT_SUPPORTED).header("CSeq", "0005")));
-    let answer = rejection(b"OPTIONS * RTSP/2.0\r\nCSeq: x\r\n\r\n").answer();
-    assert_eq!(answer, Some(Response::new(Status::VERSION_NOT_SUPPORTED)));
+    let answer = rejection(b"OPTIONS * RTSP/2.0\r\nCSeq: 0005\r\n\r\n").answer().unwrap();
+    assert_eq!((answer.status, answer.headers.get("CSeq")), (Status::VERSION_NOT_SUPPORTED, Some("0005")));
+    let answer = rejection(b"OPTIONS * RTSP/2.0\r\nCSeq: x\r\n\r\n").answer().unwrap();
+    assert_eq!((answer.status, answer.headers.get("CSeq")), (Status::VERSION_NOT_SUPPORTED, None));
+    assert_eq!(answer.body, &b"this server speaks RTSP/1.0 (RFC 2326)\n"[..]);
 }
 
 /// Text that is nearly RTSP: the pieces that matter, in any order.
