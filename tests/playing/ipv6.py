@@ -26,6 +26,8 @@ def from_camera_to_viewer():
         streams = {name: f'source: "{urls[name]}", {keys}' for name, keys in ways.items()}
         with Upstream(folder, streams, rtsp=f"udp_ports: [{udp}, {udp + 1}]", host="[::1]") as relay:
             for stream in streams:
+                relay.wait_for(f"{stream} is live", lambda s=stream: relay.metric("fanlight_source_up", stream=s) == [1.0], 20)
+            for stream in streams:
                 misses_nothing(relay, stream)
             misses_nothing(relay, "library", "udp")
         if set(server.peers()) != {"::1"}:
