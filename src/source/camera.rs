@@ -8,7 +8,7 @@
 //! so that a NAT lets the media in. It keeps its sockets to itself: what would keep the hole open later on (packets every
 //! few seconds, receiver reports) cannot be sent through its API.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -48,11 +48,15 @@ impl Cameras {
 
     /// A group for one more session. Those that nobody holds any more, neither session nor TEARDOWN, are forgotten.
     fn new_group(&self) -> Arc<SessionGroup> {
+        let group = Arc::new(SessionGroup::default());
+        self.groups_held().push(Arc::clone(&group));
+        group
+    }
+
+    fn groups_held(&self) -> RefMut<'_, Vec<Arc<SessionGroup>>> {
         let mut groups = self.groups.borrow_mut();
         groups.retain(|group| Arc::strong_count(group) > 1);
-        let group = Arc::new(SessionGroup::default());
-        groups.push(Arc::clone(&group));
-        group
+        groups
     }
 }
 
@@ -78,7 +82,7 @@ impl Client for Cameras {
     }
 
     fn goodbye(&self) -> Local<()> {
-        let groups = self.groups.borrow().clone();
+        let groups = self.groups_held().clone();
         let metrics = Arc::clone(&self.metrics);
         Box::pin(async move {
             let each = groups.into_iter().map(|group| {
@@ -96,7 +100,7 @@ impl Client for Cameras {
     }
 
     fn forgotten(&self) -> Option<Local<()>> {
-        let groups = self.groups.borrow();
+        let groups = self.groups_held();
         let left: Vec<_> =
             groups.iter().filter(|group| group.stale_sessions().num_sessions > 0).cloned().collect();
         if left.is_empty() {

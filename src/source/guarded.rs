@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::runtime;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::clients::{Memory, is_refusal};
@@ -53,6 +54,7 @@ impl Future for Guarded {
             return Poll::Ready(Attempted::Done(opened, this.meter.read()));
         }
         if this.meter.read() > HANDSHAKE_MAX {
+            drop_without_goodbye(std::mem::replace(&mut this.opening, Box::pin(std::future::pending())));
             return Poll::Ready(Attempted::TooMuch);
         }
         if this.progress.is_answered() && !std::mem::replace(&mut this.answered, true) {
@@ -73,7 +75,8 @@ impl Future for Guarded {
 
 /// A session of retina's.
 pub(super) struct Watched {
-    session: Box<dyn Session>,
+    /// `None` only while it is dropped.
+    session: Option<Box<dyn Session>>,
     camera: String,
     memory: Memory,
     since: Instant,
@@ -88,6 +91,8 @@ pub(super) struct Watched {
     tracks: Vec<(u8, bool)>,
     /// Packets whose payload type is not their track's, as long as no other came.
     strangers: Option<u32>,
+    /// The camera sends without an end what is no message.
+    endless: bool,
 }
 
 impl Watched {
@@ -95,7 +100,7 @@ impl Watched {
         let tracks = session.description().tracks.iter();
         let tracks = tracks.map(|track| (track.payload_type, track.is_video())).collect();
         Self {
-            session,
+            session: Some(session),
             camera,
             memory,
             since: now(),
@@ -105,7 +110,12 @@ impl Watched {
             idle: 0,
             tracks,
             strangers: Some(0),
+            endless: false,
         }
+    }
+
+    fn session(&self) -> &dyn Session {
+        self.session.as_deref().expect("it is taken when this is dropped")
     }
 
     /// What is wrong with what came, or did not.
@@ -124,6 +134,7 @@ impl Watched {
             }
             Poll::Ready(_) => None,
             Poll::Pending if self.meter.read() > MESSAGE_MAX => {
+                self.endless = true;
                 refused(&format!("more than {} KiB came that are no message", MESSAGE_MAX >> 10))
             }
             // Packets on channels nobody agreed on are thrown away by the library (C59): it hears nothing.
@@ -160,17 +171,18 @@ impl Watched {
 
 impl Session for Watched {
     fn description(&self) -> &Description {
-        self.session.description()
+        self.session().description()
     }
 
     fn transport(&self) -> Option<Transport> {
-        self.session.transport()
+        self.session().transport()
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
         // While packets come nothing is measured.
         let measured = !self.heard || self.idle >= IDLE_MAX;
-        let (session, meter) = (&mut self.session, &mut self.meter);
+        let meter = &mut self.meter;
+        let session = self.session.as_mut().expect("it is taken when this is dropped");
         let polled = catch_unwind(AssertUnwindSafe(|| match measured {
             true => meter.measure(cx, |cx| session.poll_event(cx)),
             false => session.poll_event(cx),
@@ -205,11 +217,25 @@ impl Session for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        let deaf = !self.heard && self.session.transport() == Some(Transport::Tcp);
+        let deaf = !self.heard && self.session().transport() == Some(Transport::Tcp);
         if deaf && now().saturating_duration_since(self.since) >= DEAF {
             self.memory.remember(&self.camera, "it heard no packet after PLAY".to_owned());
         }
+        if self.endless {
+            drop_without_goodbye(self.session.take());
+        }
     }
+}
+
+/// Drops what the library holds without the TEARDOWN that it would send: the task that waits for the answer reads for five
+/// seconds without a bound what a camera sends without an end. It begins that task on the runtime that it is dropped on: here
+/// one that never runs.
+fn drop_without_goodbye<T>(held: T) {
+    let Ok(nowhere) = runtime::Builder::new_current_thread().build() else { return drop(held) };
+    let entered = nowhere.enter();
+    drop(held);
+    drop(entered);
+    nowhere.shutdown_background();
 }
 
 fn now() -> Instant {

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::camera::{Ask, Reply, Script};
+use super::camera::{Ask, Reply, SDP, Script};
 use crate::support::eventually;
 
 /// The relay as a process of its own, whose memory can be told from that of the tests.
@@ -51,7 +51,6 @@ async fn holds_little(what: &str, script: Script, connections: usize) {
     assert!(most < 64 << 10, "{what}: {most} KiB");
 }
 
-// Not here: an endless answer to PLAY, and one while it plays. Of those retina was seen to hold up to 150 MB.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_camera_that_never_stops_sending_fills_nothing() {
     let ok = |ask: &Ask| format!("RTSP/1.0 200 OK\r\nCSeq: {}\r\n", ask.cseq);
@@ -64,7 +63,17 @@ async fn a_camera_that_never_stops_sending_fills_nothing() {
         holds_little("headers", script().on("DESCRIBE", flood(ok, b"X-Y: z\r\n")), 3),
         holds_little("a body", script().on("DESCRIBE", flood(body, b"v=0\r\n")), 3),
         holds_little("the body of SETUP", script().on("SETUP", flood(session, b"x")), 3),
+        holds_little("the body of PLAY", script().on("PLAY", flood(session, b"x")), 3),
         holds_little("noise", script().on("DESCRIBE", flood(|_| String::new(), b"\xA5")), 3),
         holds_little("tracks", script().sdp("m=video 0 RTP/AVP 96\r\n".repeat(10_000)), 3),
+        holds_little(
+            "a body while it plays",
+            script().sdp(SDP).says(
+                20,
+                [&b"RTSP/1.0 200 OK\r\nContent-Length: 4000000000\r\n\r\n"[..], &vec![b'x'; 64 << 20]]
+                    .concat()
+            ),
+            3
+        ),
     );
 }
