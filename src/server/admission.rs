@@ -2,8 +2,9 @@
 //! something, and nobody faster than the others can bear.
 //!
 //! Whoever holds connections open without a word cannot keep others out: where there is no room, the one that has been
-//! silent for longest makes some, and where there is none for an address, the longest silent one from there. Whoever asks without an end waits for the answers: a connection has [`FREE`] requests
-//! for the asking, as many as any player needs, and beyond them shares a rate with all others that want more.
+//! silent for longest makes some, and where there is none for an address, the longest silent one from there. Whoever
+//! asks without an end waits for the answers: a connection has [`FREE`] requests for the asking, as many as any player
+//! needs, and beyond them shares a rate with all others that want more.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;

@@ -99,8 +99,9 @@ def age(now, number):
     return ((int(now * RATE) - number + 0x8000 & 0xFFFF) - 0x8000) / RATE
 
 
-def at_the_live_edge():
-    """live_edge: a picture at once and no delay that stays; cached: at once, and behind; off: waits, and no delay."""
+@contextlib.contextmanager
+def clock_in_every_mode():
+    """A relay of the clock, with a stream for each mode of `fast_start`, all of them live."""
     with ForeignServer() as server, tempfile.TemporaryDirectory() as folder:
         udp = free_udp_pair()
         config = Path(folder) / "fanlight.yml"
@@ -109,13 +110,19 @@ def at_the_live_edge():
         with Relay("--config", config, stream="off") as relay:
             for mode in MODES:
                 relay.wait_for(f"{mode} is live", lambda: relay.metric("fanlight_source_up", stream=mode) == [1.0])
-            players, kinds = {}, {"ffmpeg": (ffmpeg, "tcp"), "gstreamer": (gstreamer, "tcp"), "ffmpeg udp": (decoded, "udp")}
-            try:
-                table = measure(relay, players, kinds)
-            finally:
-                for player in players.values():
-                    player.end()
-            complaints = {name: player.said() for name, player in players.items() if name[0].startswith("ffmpeg")}
+            yield relay
+
+
+def at_the_live_edge():
+    """live_edge: a picture at once and no delay that stays; cached: at once, and behind; off: waits, and no delay."""
+    with clock_in_every_mode() as relay:
+        players, kinds = {}, {"ffmpeg": (ffmpeg, "tcp"), "gstreamer": (gstreamer, "tcp"), "ffmpeg udp": (decoded, "udp")}
+        try:
+            table = measure(relay, players, kinds)
+        finally:
+            for player in players.values():
+                player.end()
+        complaints = {name: player.said() for name, player in players.items() if name[0].startswith("ffmpeg")}
     print("    first picture and delay after 5 s, in seconds:")
     for (name, mode), (first, delay) in table.items():
         print(f"      {name:10} {mode:10} {first:6.2f} {delay:6.2f}")

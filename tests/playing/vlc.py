@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from .live_edge import GOP, HEIGHT, MODES, RATE, WIDTH, Player, age
-from .programs import Failure, ForeignServer, Relay, Skipped, free_udp_pair
+from .live_edge import GOP, HEIGHT, RATE, WIDTH, Player, age, clock_in_every_mode
+from .programs import Failure, Skipped, free_udp_pair
 
 NOBODY = 65534
 """VLC refuses to run as root."""
@@ -131,20 +131,13 @@ def at_the_live_edge():
     """live_edge has a picture at once and no delay that stays; cached has one at once and stays behind."""
     if not shutil.which("vlc"):
         raise Skipped("vlc is not installed (vlc-bin vlc-plugin-base)")
-    with ForeignServer() as server, tempfile.TemporaryDirectory() as folder:
-        udp = free_udp_pair()
-        config = Path(folder) / "fanlight.yml"
-        streams = "".join(f"  {mode}: {{source: {server.url}/clock, fast_start: {mode}}}\n" for mode in MODES)
-        config.write_text(f"rtsp:\n  udp_ports: [{udp}, {udp + 1}]\nstreams:\n{streams}")
-        with Relay("--config", config, stream="off") as relay:
-            for mode in MODES:
-                relay.wait_for(f"{mode} is live", lambda: relay.metric("fanlight_source_up", stream=mode) == [1.0])
-            players = {}
-            try:
-                table = measure(relay, players)
-            finally:
-                for player in players.values():
-                    player.end()
+    with clock_in_every_mode() as relay:
+        players = {}
+        try:
+            table = measure(relay, players)
+        finally:
+            for player in players.values():
+                player.end()
     print("    first picture and delay after 5 s, in seconds:")
     for (name, mode), (first, delay) in table.items():
         print(f"      {name:10} {mode:10} {first:6.2f} {delay:6.2f}")
