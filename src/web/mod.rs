@@ -43,7 +43,7 @@ use axum::routing::{MethodRouter, any, delete, get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use control::{Change, Command, Control};
+pub use control::{Change, Command, Control, Kept};
 
 use crate::access::Access;
 use crate::hub::Hub;
