@@ -1,6 +1,7 @@
 //! The program: what the command line asks for, wired together.
 
 mod cli;
+mod config_file;
 mod credentials;
 mod demo;
 mod healthcheck;
@@ -45,9 +46,9 @@ pub fn main() -> ExitCode {
             block_on(serve_file::run(args))
         }
         None => {
-            log::init(&cli.relay.log);
+            let journal = log::init(&cli.relay.log);
             match configure(&cli.relay) {
-                Ok(plan) => block_on(relay::run(plan, &cli.relay)),
+                Ok(plan) => block_on(relay::run(plan, &cli.relay, journal)),
                 Err(problems) => {
                     complain(&problems);
                     ExitCode::from(BAD_CONFIGURATION)

@@ -10,6 +10,7 @@ mod access;
 mod camera_url;
 mod capacity;
 mod choices;
+mod edit;
 mod name;
 mod node;
 mod problems;
@@ -39,6 +40,7 @@ pub use access::{Action, Login, Pattern, Rule, Who};
 pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
 pub use capacity::Capacity;
 pub use choices::{Race, Retry, UpstreamTransport};
+pub use edit::{EditError, edit};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
 pub use quirks::{Flags, Profile, Quirks, Seen, SignOfLife};
@@ -116,6 +118,10 @@ pub struct Http {
     pub listen: Option<SocketAddr>,
     /// Where to listen for HTTPS; `None` = off.
     pub tls_listen: Option<SocketAddr>,
+    /// Most pages and programs that have events told (`/api/v1/events`).
+    pub max_listeners: u32,
+    /// Write streams that are changed through the API into the configuration file.
+    pub write_config: bool,
 }
 
 impl Default for Rtsp {
@@ -137,7 +143,12 @@ impl Default for Rtsp {
 impl Default for Http {
     /// On loopback: the API changes things, and without `users` nobody has to log in.
     fn default() -> Self {
-        Self { listen: Some((Ipv4Addr::LOCALHOST, 8580).into()), tls_listen: None }
+        Self {
+            listen: Some((Ipv4Addr::LOCALHOST, 8580).into()),
+            tls_listen: None,
+            max_listeners: 64,
+            write_config: false,
+        }
     }
 }
 
@@ -337,6 +348,12 @@ const RTSP_KEYS: &[Key<Rtsp>] = &[
 const HTTP_KEYS: &[Key<Http>] = &[
     Key { name: "listen", read: |http, value| value.read(&mut http.listen, Value::listen) },
     Key { name: "tls_listen", read: |http, value| value.read(&mut http.tls_listen, Value::listen) },
+    Key {
+        name: "max_listeners",
+        // The sidecar has 256 connections, of which some have to be left for everything else.
+        read: |http, value| value.read(&mut http.max_listeners, |v| v.number("a whole number", 1..=200)),
+    },
+    Key { name: "write_config", read: |http, value| value.read(&mut http.write_config, Value::flag) },
 ];
 
 /// A limit: at least one must get in.
