@@ -74,6 +74,7 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         request_timeout: REQUEST_TIMEOUT,
         capacity: config.rtsp.capacity,
         limits: Limits::default(),
+        groups: config.rtsp.groups,
     }
 }
 

@@ -11,6 +11,7 @@ mod camera_url;
 mod capacity;
 mod choices;
 mod edit;
+mod multicast;
 mod name;
 mod node;
 mod problems;
@@ -41,6 +42,7 @@ pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
 pub use capacity::Capacity;
 pub use choices::{Race, Retry, UpstreamTransport};
 pub use edit::{EditError, edit};
+pub use multicast::{Group, Groups};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
 pub use quirks::{Flags, Profile, Quirks, Seen, SignOfLife};
@@ -93,6 +95,8 @@ pub struct Rtsp {
     pub tls_listen: Option<SocketAddr>,
     /// The even port for RTP and the next one for RTCP; `None` = viewers over TCP only.
     pub udp_ports: Option<(u16, u16)>,
+    /// Where streams go that are sent by multicast.
+    pub groups: Groups,
     /// How long a session without a sign of life is kept. See [`Rtsp::advertised_session_timeout`].
     pub session_timeout: Duration,
     /// How long a viewer's socket may make no progress before the viewer is disconnected.
@@ -131,6 +135,7 @@ impl Default for Rtsp {
             listen: Some((Ipv4Addr::UNSPECIFIED, 8554).into()),
             tls_listen: None,
             udp_ports: Some((8000, 8001)),
+            groups: Groups::default(),
             session_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
             // VLC gives up after exactly five seconds: the answer has to be there before.
@@ -185,6 +190,7 @@ impl Config {
         config.rtsp.udp_ports = None;
         root.read_section(&[TOP_KEYS], &mut config);
         config.check_listeners(&root);
+        multicast::check(&config.streams, &root);
         config.check_users(&root);
         reader.finish(config)
     }
@@ -313,6 +319,10 @@ const RTSP_KEYS: &[Key<Rtsp>] = &[
     Key {
         name: "udp_ports",
         read: |rtsp, value| value.read(&mut rtsp.udp_ports, |v| udp_ports(v).map(Some)),
+    },
+    Key {
+        name: "multicast",
+        read: |rtsp, value| value.read_section(&[multicast::GROUPS_KEYS], &mut rtsp.groups),
     },
     Key {
         name: "session_timeout",

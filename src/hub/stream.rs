@@ -195,7 +195,18 @@ impl Stream {
 
     /// Takes a seat among the viewers.
     pub fn join(&self, peer: IpAddr, transport: Transport, user_agent: Option<String>) -> Seat {
-        self.viewers.join(Arc::clone(&self.metrics), peer, transport, user_agent)
+        self.viewers.join(Arc::clone(&self.metrics), Viewer::new(peer, transport, user_agent, None))
+    }
+
+    /// Takes a seat for one who hears what `flow` is sent, together with others.
+    pub fn join_hearing(&self, flow: &Arc<Viewer>, peer: IpAddr, user_agent: Option<String>) -> Seat {
+        let viewer = Viewer::new(peer, flow.transport, user_agent, Some(flow));
+        self.viewers.join(Arc::clone(&self.metrics), viewer)
+    }
+
+    /// A seat for what several viewers are to hear who have seats of their own: it counts what is sent, and is nobody.
+    pub fn shared_seat(&self, address: IpAddr, transport: Transport) -> Seat {
+        Seat::shared(Arc::clone(&self.metrics), Viewer::new(address, transport, None, None))
     }
 
     /// Who watches.

@@ -125,6 +125,7 @@ pub(super) struct ViewerCount {
     tcp: usize,
     tls: usize,
     udp: usize,
+    multicast: usize,
 }
 
 /// From a packet's arrival to its hand-over to the kernel, over the viewers.
@@ -176,6 +177,7 @@ impl StreamState {
                 tcp: over(Transport::Tcp),
                 tls: over(Transport::Tls),
                 udp: over(Transport::Udp),
+                multicast: over(Transport::Multicast),
             },
             latency_ms: Latency::over(
                 viewers.iter().filter(|viewer| viewer.packets() > 0).map(|v| v.latency()),

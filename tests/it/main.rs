@@ -14,6 +14,7 @@ mod floors;
 mod fuzzing;
 mod instant_start;
 mod machine;
+mod multicast;
 mod nat;
 mod on_demand;
 mod reconnect;

@@ -242,6 +242,7 @@ impl Wire {
                     let words = "the camera's SDP has more tracks than there are channels";
                     Error::new(FailureClass::Protocol, words)
                 })?),
+                Transport::Multicast => Offer::Multicast,
                 Transport::Udp if multicast => Offer::Multicast,
                 Transport::Udp => {
                     let ports = Ports::bind(local).map_err(|error| no_ports(&error))?;
