@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::misbehave::Schedule;
 use crate::config::StreamName;
 use crate::vocabulary::Transport;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -130,6 +131,13 @@ pub(super) struct ServeFileArgs {
     /// Serve the client of the classic university exercise too: RTP/UDP, a whole picture in each packet
     #[arg(long)]
     pub(super) classic: bool,
+
+    /// Behave badly by this schedule, again and again, such as "up 50s, refuse 6s, up 40s, hang 8s"
+    ///
+    /// up: serve. refuse: end every connection and take none, as a camera that restarts. hang: send and answer nothing,
+    /// with every connection open.
+    #[arg(long, value_name = "SCHEDULE")]
+    pub(super) misbehave: Option<Schedule>,
 
     #[command(flatten)]
     pub(super) log: LogArgs,

@@ -5,6 +5,7 @@ mod credentials;
 mod demo;
 mod healthcheck;
 mod log;
+mod misbehave;
 mod probe;
 mod relay;
 mod reload;

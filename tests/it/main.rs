@@ -16,6 +16,7 @@ mod instant_start;
 mod machine;
 mod nat;
 mod on_demand;
+mod probe;
 mod reconnect;
 mod rehearsal;
 mod relaying;

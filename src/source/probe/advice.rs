@@ -185,6 +185,9 @@ fn of_failure(failure: &Failure, report: &Report, camera: &CameraUrl) -> Vec<Str
             ],
             None => vec!["Its certificate is not one this system trusts: pin it with `tls_fingerprint`, or take any with rtspx://.".to_owned()],
         },
+        ("not_found" | "status", "SETUP") => vec![
+            "The camera describes tracks that it does not set up: restart it, or look for newer firmware.".to_owned(),
+        ],
         ("not_found", _) => vec![
             format!("The camera knows no stream at {}. Its manual or an ONVIF tool tells the path.", words_of_path(camera)),
             "Usual ones: /Streaming/Channels/101 (Hikvision), /cam/realmonitor?channel=1&subtype=0 (Dahua, Amcrest), \

@@ -109,18 +109,21 @@ impl Heard {
             let words = format!("{}{more}", shown.join(", "));
             report.step("name", State::Ok, words, Some(took.as_secs_f64()));
         }
+        // Where no address answers, the failure says so.
+        let Some(Note::Connected { address: taken, took }) =
+            first(&|note| matches!(note, Note::Connected { .. }))
+        else {
+            return;
+        };
         for (_, note) in &notes {
-            match note {
-                Note::NoConnection { address, why } if report.steps.len() < STEPS_MAX => {
-                    report.step("TCP", State::Remark, format!("{address}: {}", clean.text(why)), None);
-                }
-                Note::Connected { address, took } => {
-                    report.step("TCP", State::Ok, address.to_string(), Some(took.as_secs_f64()));
-                    break;
-                }
-                _ => {}
+            if let Note::NoConnection { address, why } = note
+                && address != taken
+                && report.steps.len() < STEPS_MAX
+            {
+                report.step("TCP", State::Remark, format!("{address}: {}", clean.text(why)), None);
             }
         }
+        report.step("TCP", State::Ok, taken.to_string(), Some(took.as_secs_f64()));
     }
 
     /// The camera's certificate, once seen.

@@ -1,21 +1,24 @@
 //! The order of a probe: the way there, the description, a session over TCP, one over UDP, each within its time.
 
-use std::future::{Future, poll_fn};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+mod failure;
+mod session;
 
-use tokio::time::{timeout, timeout_at};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
 
 use super::clean::Clean;
 use super::heard::{Heard, Tell};
 use super::measure::{Measure, Tally};
-use super::report::{Failure, KeepAlive, Report, Session, State, Track};
+use super::report::{Report, State, Track};
 use super::{advice, block, faults, words};
-use crate::config::{self, CameraUrl, Quirks, SignOfLife};
+use crate::config::{self, CameraUrl, Quirks};
 use crate::rtsp::{Method, Status};
 use crate::sdp::{self, Description, Selection};
-use crate::source::direct::{Described, Playing, Reach, Teardowns, shake_hands};
-use crate::source::error::{Error, Step};
+use crate::source::direct::{Described, Reach, Teardowns, shake_hands};
+use crate::source::error::Error;
 use crate::vocabulary::{FailureClass, Transport};
 
 /// What to probe for.
@@ -248,182 +251,6 @@ impl Probing<'_> {
         self.report.tracks = tracks(description, measure.tallies(), &self.clean);
     }
 
-    /// One session, watched for a while.
-    async fn session(&mut self, described: Described, transport: Transport) -> (Session, Option<KeepAlive>) {
-        (self.tell)(&format!("SETUP over {transport}"));
-        let from = self.heard.len();
-        let description = described.description().clone();
-        let mut playing = match described.play(transport).await {
-            Ok(playing) => playing,
-            Err(error) => return (self.refused(transport, &error), None),
-        };
-        let asked = self.heard.asked(&Method::Play).unwrap_or_else(Instant::now);
-        let mut measure = Measure::new(&description, asked);
-        let patience = if transport == Transport::Udp { UDP_PATIENCE } else { self.options.step };
-        let begun = |measure: &Measure| measure.first().is_some();
-        (self.tell)(&format!("waiting for the first packet over {transport}"));
-        let mut ended = self.listen(&mut playing, &mut measure, asked + patience, begun).await;
-        let mut keep_alive = None;
-        if let Some(first) = measure.first() {
-            (self.tell)(&format!("watching over {transport}"));
-            ended = self.listen(&mut playing, &mut measure, first + self.options.seconds, |_| false).await;
-            if ended.is_none() && self.report.keep_alive.is_none() {
-                (self.tell)("trying signs of life");
-                keep_alive = Some(self.keep_alive(&mut playing).await);
-            }
-        }
-        drop(playing);
-        let set_up = self
-            .heard
-            .answers(&Method::Setup, from)
-            .iter()
-            .filter(|answer| answer.status.is_success())
-            .count();
-        let name = if transport == Transport::Udp { "UDP" } else { "TCP" };
-        let words = format!("{} of {} over {name}", set_up, words::count(description.tracks.len(), "track"));
-        let state = if set_up < description.tracks.len() { State::Remark } else { State::Ok };
-        self.report.step("SETUP", state, words, None);
-        if let Some(answer) = self.heard.answers(&Method::Play, from).last() {
-            self.report.step("PLAY", State::Ok, answer.status.to_string(), Some(answer.took.as_secs_f64()));
-        }
-        if self.report.clock_offset_seconds.is_none() {
-            self.report.clock_offset_seconds = measure.clock_offset();
-        }
-        let found = tracks(&description, measure.tallies(), &self.clean);
-        for (known, found) in self.report.tracks.iter_mut().zip(found) {
-            if found.width.is_some() {
-                *known = found;
-            }
-        }
-        (self.measured(transport, &measure, asked, ended), keep_alive)
-    }
-
-    fn measured(
-        &mut self,
-        transport: Transport,
-        measure: &Measure,
-        asked: Instant,
-        ended: Option<String>,
-    ) -> Session {
-        let after = |at: Instant| at.saturating_duration_since(asked).as_secs_f64();
-        let readings = measure.readings();
-        let name = if transport == Transport::Udp { "UDP" } else { "TCP" };
-        let mut session = Session {
-            transport: transport.to_string(),
-            first_packet_seconds: measure.first().map(after),
-            first_key_frame_seconds: measure.first_key().map(after),
-            measured_seconds: measure.first().map_or(0.0, |first| first.elapsed().as_secs_f64()),
-            ..Session::default()
-        };
-        let video = |tally: &&Tally| tally.is_video();
-        let silent = measure.tallies().iter().any(|tally| tally.is_video())
-            && measure.tallies().iter().filter(video).all(|tally| tally.reading().packets == 0);
-        if measure.first().is_none() || silent {
-            session.state = State::Failed;
-            let what = if silent && measure.first().is_some() {
-                "sound comes, but no picture"
-            } else {
-                "not one packet came"
-            };
-            session.words = match &ended {
-                Some(why) => format!("{what}: {}", self.clean.text(why)),
-                None => format!("{what} over {name}, although the camera took PLAY"),
-            };
-            self.report.step("media", State::Failed, session.words.clone(), None);
-            session.tracks = readings;
-            return session;
-        }
-        let first = session.first_packet_seconds.map(words::time).unwrap_or_default();
-        let mut words = format!("{name}: first packet {first} after PLAY");
-        match session.first_key_frame_seconds {
-            Some(seconds) => words += &format!(", first key frame after {}", words::time(seconds)),
-            None => {
-                session.state = State::Remark;
-                words += &format!(", no key frame in {}", words::time(session.measured_seconds));
-            }
-        }
-        self.report.step("media", session.state, words.clone(), session.first_packet_seconds);
-        session.words = words;
-        for (tally, reading) in measure.tallies().iter().zip(&readings) {
-            let words = format!("{name}: {}", words::reading(reading, tally.is_video()));
-            let lossy = reading.loss > LOSS || reading.packets == 0;
-            if lossy {
-                session.state = State::Remark;
-            }
-            let state = if lossy { State::Remark } else { State::Ok };
-            self.report.step(&format!("track {}", reading.track), state, words, None);
-        }
-        if let Some(why) = ended {
-            session.state = State::Remark;
-            let lasted = words::time(session.measured_seconds);
-            let words =
-                format!("{name}: the session ended by itself after {lasted}: {}", self.clean.text(&why));
-            session.words = words.clone();
-            self.report.step("media", State::Remark, words, None);
-        }
-        session.tracks = readings;
-        session
-    }
-
-    /// Takes what comes until `deadline`, or until it is enough; why the session ended, if it did.
-    async fn listen(
-        &self,
-        playing: &mut Playing,
-        measure: &mut Measure,
-        deadline: Instant,
-        enough: impl Fn(&Measure) -> bool,
-    ) -> Option<String> {
-        loop {
-            let next = timeout_at(deadline.into(), poll_fn(|cx| playing.poll_next(cx)));
-            let event = match next.await {
-                Err(_) => return None,
-                Ok(None) => return Some("the camera closed the connection".to_owned()),
-                Ok(Some(Err(error))) => return Some(error.message),
-                Ok(Some(Ok(event))) => event,
-            };
-            let now = Instant::now();
-            measure.take(&event, now, SystemTime::now().into());
-            if enough(measure) || now >= deadline {
-                return None;
-            }
-        }
-    }
-
-    /// Which signs of life the camera answers.
-    async fn keep_alive(&self, playing: &mut Playing) -> KeepAlive {
-        let mut found = KeepAlive::default();
-        let kinds = [
-            (SignOfLife::Options, Method::Options),
-            (SignOfLife::GetParameter, Method::GetParameter),
-            (SignOfLife::SetParameter, Method::SetParameter),
-        ];
-        let mut sink = Measure::new(&Description::default(), Instant::now());
-        for (kind, method) in kinds {
-            if kind == SignOfLife::SetParameter && found.method.as_deref() == Some("GET_PARAMETER") {
-                break;
-            }
-            let from = self.heard.len();
-            playing.try_sign_of_life(kind);
-            let deadline = Instant::now() + SIGN_PATIENCE;
-            let answered = |_: &Measure| !self.heard.answers(&method, from).is_empty();
-            let ended = self.listen(playing, &mut sink, deadline, answered).await;
-            let answer = self.heard.answers(&method, from).pop();
-            let words = match (&answer, &ended) {
-                (Some(answer), _) => answer.status.to_string(),
-                (None, Some(_)) => "the camera closed the connection".to_owned(),
-                (None, None) => format!("no answer in {}", words::time(SIGN_PATIENCE.as_secs_f64())),
-            };
-            found.tried.push((method.to_string(), words));
-            if answer.is_some_and(|answer| answer.status.is_success()) {
-                found.method = Some(method.to_string());
-            }
-            if ended.is_some() {
-                break;
-            }
-        }
-        found
-    }
-
     /// The last steps: what can be said once all sessions are over.
     fn about_the_camera(&mut self) {
         let timeout = self.report.camera.session_timeout_seconds;
@@ -440,65 +267,6 @@ impl Probing<'_> {
         if let Some(profile) = self.report.camera.profile.clone() {
             self.report.step("profile", State::Ok, profile, None);
         }
-    }
-
-    /// The probe cannot go on.
-    fn ended(&mut self, error: &Error) {
-        let step = self.step_of(error);
-        let mut words = self.clean.text(&error.message);
-        words = words.replace(" (connect_timeout)", "");
-        if let Some(rest) = words.strip_prefix(&format!("{step}: ")) {
-            words = rest.to_owned();
-        }
-        if step == "DESCRIBE"
-            && let Some(answer) = self.heard.answers(&Method::Describe, 0).last()
-            && answer.status.is_success()
-        {
-            let beginning: String = String::from_utf8_lossy(&answer.body).chars().take(SHOWN).collect();
-            words += &match answer.body.len() {
-                0 => "; it came without a body".to_owned(),
-                bytes => format!("; its {bytes} bytes begin with {:?}", self.clean.text(&beginning)),
-            };
-        }
-        self.failed(error.class.as_str(), &step, words);
-    }
-
-    fn step_of(&self, error: &Error) -> String {
-        let secured = self.heard.certificate(false).is_some();
-        let tls = !matches!(self.camera.url().scheme(), "rtsp" | "rtsp+http");
-        match (error.class, error.step) {
-            (FailureClass::NameLookup, _) => "name".to_owned(),
-            (FailureClass::Certificate, _) => "TLS".to_owned(),
-            _ if !self.heard.resolved() => "name".to_owned(),
-            _ if !self.heard.connected() => "TCP".to_owned(),
-            _ if tls && !secured => "TLS".to_owned(),
-            (FailureClass::Unauthorized, _) => "login".to_owned(),
-            (_, Some(Step::Setup | Step::Play)) => {
-                error.step.map(|step| step.to_string()).unwrap_or_default()
-            }
-            _ if error.message.starts_with("HTTP tunnel") => "tunnel".to_owned(),
-            _ if self.heard.unanswered() == Some(Method::Options) => "OPTIONS".to_owned(),
-            _ => "DESCRIBE".to_owned(),
-        }
-    }
-
-    /// A transport that the camera does not give.
-    fn refused(&mut self, transport: Transport, error: &Error) -> Session {
-        let name = if transport == Transport::Udp { "UDP" } else { "TCP" };
-        let words =
-            format!("not over {name}: {}", self.clean.text(&error.message).replace(" (connect_timeout)", ""));
-        let step = error.step.map_or_else(|| "SETUP".to_owned(), |step| step.to_string());
-        self.report.step(&step, State::Failed, words.clone(), None);
-        if self.report.failure.is_none() {
-            self.report.failure =
-                Some(Failure { class: error.class.to_string(), step, words: words.clone() });
-        }
-        Session { transport: transport.to_string(), state: State::Failed, words, ..Session::default() }
-    }
-
-    fn failed(&mut self, class: &str, step: &str, words: String) {
-        self.report.step(step, State::Failed, words.clone(), None);
-        self.report.failure = Some(Failure { class: class.to_owned(), step: step.to_owned(), words });
     }
 }
 
@@ -522,17 +290,10 @@ pub(super) fn tracks(description: &Description, tallies: &[Tally], clean: &Clean
     description.tracks.iter().zip(tallies).map(track).collect()
 }
 
-/// How long a first datagram may take: longer, and something on the way drops them.
-const UDP_PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long a camera has to answer a sign of life.
-const SIGN_PATIENCE: Duration = Duration::from_secs(1);
-
 /// How long the goodbye to a session may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Loss that is worth a word: one packet in a thousand.
-const LOSS: f64 = 0.001;
-
-/// Of a body that makes no sense, in characters.
-const SHOWN: usize = 60;
+/// A transport as people write it.
+fn name_of(transport: Transport) -> &'static str {
+    if transport == Transport::Udp { "UDP" } else { "TCP" }
+}
