@@ -60,14 +60,15 @@ mod tests {
 
     use super::super::report::{Certificate, Failure, Session};
     use super::*;
-    use crate::config::{Config, Source, Stream};
+    use crate::config::{Config, Source, Stream, StreamName};
     use crate::vocabulary::Secret;
 
     /// What the relay makes of the block, with these variables.
     fn parsed(text: &str, name: &str, secret: &str) -> Stream {
         let config = Config::parse(text, &|_| Some(secret.to_owned()))
             .unwrap_or_else(|problems| panic!("{text}\n{problems}"));
-        config.streams[&name.parse().unwrap()].clone()
+        let name: StreamName = name.parse().unwrap();
+        config.streams[&name].clone()
     }
 
     #[test]
