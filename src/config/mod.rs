@@ -47,7 +47,7 @@ pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
 pub use quirks::{Flags, Profile, Quirks, Seen, SignOfLife};
 pub use reach::{ClientChoice, Fingerprint, Proxy, ProxyKind, Reach};
-pub(crate) use redact::percent_decode;
+pub(crate) use redact::{percent_decode, redact_path};
 pub use stream::{Defaults, MAX_COALESCE, Source, Stream};
 pub use tls::Tls;
 pub use users::{HA1_MD5, HA1_SHA256, Password, REALM, Users};

@@ -17,6 +17,7 @@ mod machine;
 mod multicast;
 mod nat;
 mod on_demand;
+mod probe;
 mod reconnect;
 mod rehearsal;
 mod relaying;
