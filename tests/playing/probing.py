@@ -72,7 +72,7 @@ def servers():
         expect(report["tracks"][0], encoding="H264", width=640, height=360)
         expect(report["sessions"][0]["tracks"][0], lost=0, gop_frames=25)
         check_configuration(report)
-        status, said = run(BINARY, "probe", f"{camera.url}/camera", "--seconds", "1", "--transport", "tcp")
+        status, said = run(BINARY, "probe", f"{camera.url}/camera", "--seconds", "3", "--transport", "tcp")
         for words in ("GStreamer", "640x360", "a key frame every 25 frames", "streams:"):
             if status != 0 or words not in said:
                 raise Failure(f"exit {status}, and no {words!r} in: {said}")
