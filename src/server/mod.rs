@@ -23,6 +23,7 @@ mod secure;
 mod session;
 mod tunnel;
 mod udp;
+mod warrants;
 
 use std::fs::File;
 use std::io;
@@ -47,6 +48,7 @@ use crate::workers::Workers;
 use admission::{Admission, Place};
 use tunnel::Tunnels;
 use udp::UdpTable;
+use warrants::Warrants;
 
 /// What a server is allowed and when it gives up.
 #[derive(Clone, Debug)]
@@ -76,6 +78,7 @@ struct Shared {
     udp_sessions: Arc<UdpTable>,
     metrics: Arc<Metrics>,
     access: Arc<Access>,
+    warrants: Arc<Warrants>,
     workers: Workers,
     admission: Arc<Admission>,
     tunnels: Arc<Tunnels>,
@@ -119,6 +122,7 @@ impl Server {
             udp: udp.map(Arc::new),
             udp_sessions: Arc::default(),
             access: Arc::new(Access::open(Arc::clone(&metrics))),
+            warrants: Arc::default(),
             metrics,
             workers,
             admission,
@@ -172,6 +176,7 @@ impl Server {
         tokio::select! {
             () = stop.cancelled() => Ok(()),
             _ = accept => Ok(()),
+            () = self.shared.warrants.watch(&self.shared.access) => Ok(()),
             received = receive => received,
         }
     }

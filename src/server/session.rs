@@ -12,7 +12,9 @@ use super::ahead::Ahead;
 use super::mount::{Feed, Mount};
 use super::playback::Playback;
 use super::player::{Carrier, Player};
-use crate::hub::{Delivery, Described, Seat};
+use super::warrants::Warrants;
+use crate::access::Warrant;
+use crate::hub::{Delivery, Described, Seat, Stream};
 use crate::metrics::Metrics;
 use crate::rtp::rtcp;
 use crate::rtsp::range::{NptTime, Range};
@@ -28,14 +30,10 @@ pub(super) struct Session {
     mount: Mount,
     /// The base of the tracks' URLs, as the viewer knows them.
     base: String,
-    peer: IpAddr,
-    transport: Transport,
-    user_agent: Option<String>,
+    viewer: Viewer,
     /// The `timeout` told to the viewer.
     advertised: Duration,
     last_seen: Instant,
-    /// Given up with the session.
-    _place: SessionPlace,
     state: State,
 }
 
@@ -104,10 +102,24 @@ impl Playing {
 /// What distinguishes a session from others when it is made.
 #[derive(Debug)]
 pub(super) struct Viewer {
-    pub(super) place: SessionPlace,
+    /// Given up with the session.
+    pub(super) _place: SessionPlace,
     pub(super) peer: IpAddr,
     pub(super) transport: Transport,
     pub(super) user_agent: Option<String>,
+    /// What it was let in by.
+    pub(super) warrant: Warrant,
+    /// Where that is looked after while it watches.
+    pub(super) warrants: Arc<Warrants>,
+}
+
+impl Viewer {
+    /// Takes a seat among those who watch.
+    fn join(&self, stream: &Arc<Stream>) -> Seat {
+        let seat = stream.join(self.peer, self.transport, self.user_agent.clone());
+        self.warrants.note(seat.viewer(), stream, self.warrant.clone());
+        seat
+    }
 }
 
 impl Session {
@@ -123,17 +135,13 @@ impl Session {
         // The same name for all tracks of a session, different for each session, and no address in it (RFC 7022).
         let cname = format!("fanlight-{:016x}", rand::random::<u64>());
         let player = Player::new(described, cname, mount.stream().viewing());
-        let Viewer { place, peer, transport, user_agent } = viewer;
         Self {
             id,
             mount,
             base,
-            peer,
-            transport,
-            user_agent,
+            viewer,
             advertised,
             last_seen: Instant::now(),
-            _place: place,
             state: State::Init(Init { player }),
         }
     }
@@ -348,14 +356,12 @@ impl Session {
                     (Mount::Clip(_), Some(paused)) => Feed::Clip(paused),
                     (Mount::Clip(clip), None) => Feed::Clip(Playback::new(Arc::clone(clip))),
                 };
-                let seat = ready
-                    .seat
-                    .unwrap_or_else(|| stream.join(self.peer, self.transport, self.user_agent.clone()));
+                let seat = ready.seat.unwrap_or_else(|| self.viewer.join(stream));
                 seat.plays();
                 Playing {
                     player: ready.player,
                     feed,
-                    ahead: Ahead::new(self.transport),
+                    ahead: Ahead::new(self.viewer.transport),
                     seat,
                     asked: Some(now),
                 }
