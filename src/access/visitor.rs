@@ -228,6 +228,7 @@ impl Access {
     /// Counts a wrong password. The user is not named: people type passwords in its place.
     fn note_failure(&self, address: IpAddr, policy: &Policy) {
         self.metrics.auth_failures.inc();
+        tracing::debug!(peer = %address, "a wrong password, or no user of that name");
         if self.failures.note(address, &policy.login, Instant::now()) {
             let failures = policy.login.failures;
             tracing::warn!(peer = %address, failures, block = ?policy.login.block, "an address is blocked: wrong passwords");

@@ -1,4 +1,4 @@
-//! c4: packets.
+//! c4: packets. What is not one (B30) is passed over, and so is a flood of reports.
 
 use super::camera::{Script, frame, frames};
 use super::{Relayed, rows};
@@ -27,6 +27,8 @@ rows! {
     c80_runts: script().stray(b"$\0\0\x05\x80\x60\0\x01\0") => Relayed;
     c80_empty_frames: script().stray(b"$\0\0\0$\x01\0\0") => Relayed;
     c80_another_version: script().stray(b"$\0\0\x0E\x40\x60\0\x01\0\0\0\0\0\0\0\x09xx") => Relayed;
+    // B32: a Hikvision that sends more than 29 reports a second, longer than any datagram.
+    c81_a_flood_of_long_reports: script().stray(&[&b"$\x01\x5F\xFC\x80\xC9\x17\xFE"[..], &[9; 0x5FF8]].concat().repeat(3)) => Relayed;
     c81_short_reports: script().stray(b"$\x01\0\x02\x80\xC8") => Relayed;
     c81_reports_with_a_wrong_length: script().stray(b"$\x01\0\x08\x80\xC9\xFF\xFF\0\0\0\x09") => Relayed;
     c81_reports_that_begin_with_app: script().stray(b"$\x01\0\x0C\x80\xCC\0\x02\0\0\0\x09ABCD") => Relayed;
