@@ -170,21 +170,21 @@ async fn broken_credentials_are_refused_and_harm_nobody() {
     let longer = format!("Digest username=\"{}\"", "a".repeat(15_000));
     for credentials in [
         "", "Basic", "Basic ", "Basic Og==", "Basic ====", "Basic AA==", "Digest", "Digest ", "Digest username",
-        "Digest username=\"ann\"", "Bearer x", "\u{7f}", &long, &longer, "Digest username=\"", "Digest ,,,,", "Negotiate =",
+        "Digest username=\"ann\"", "Bearer x", &long, &longer, "Digest username=\"", "Digest ,,,,", "Negotiate =",
     ] {
         let mut viewer = Viewer::open(&relay.url("cam")).await;
         let url = viewer.url.clone();
         let answer = viewer.request("DESCRIBE", &url, &[("Authorization", credentials)]).await;
-        assert_eq!(answer.status, 401, "{credentials:.40}");
+        assert_eq!(answer.status, 401, "{credentials:.40?}");
         // Twice is once too often or not, but never a way in.
         let twice = [("Authorization", credentials), ("Authorization", "Basic Og==")];
-        assert_eq!(viewer.request("DESCRIBE", &url, &twice).await.status, 401, "{credentials:.40}, twice");
+        assert_eq!(viewer.request("DESCRIBE", &url, &twice).await.status, 401, "{credentials:.40?}, twice");
     }
-    for credentials in ["Digest \0".to_owned(), format!("Basic {}", "A".repeat(64 << 10))] {
+    for credentials in ["Digest \0".to_owned(), "\u{7f}".to_owned(), format!("Basic {}", "A".repeat(64 << 10))] {
         let mut viewer = Viewer::open(&relay.url("cam")).await;
         let url = viewer.url.clone();
         viewer.send("DESCRIBE", &url, &[("Authorization", &credentials)]).await;
-        assert_eq!(viewer.read_answer().await.status, 400, "{credentials:.40}");
+        assert_eq!(viewer.read_answer().await.status, 400, "{credentials:.40?}");
     }
     let (_, answer) = described_as(&relay, "ann", "correct horse").await;
     answer.ok();
