@@ -145,7 +145,7 @@ def everything_it_says(relay):
     said = ""
     secret = PLANTED["api"]
     api = json.dumps({"source": "rtsp://127.0.0.1:1/x", "username": "relay", "password": secret})
-    broken = json.dumps({"source": f"rtsp://relay:{secret}@127.0.0.1:1/x", "password": [secret], "pasword": secret, "retry_min": secret})
+    broken = json.dumps({"source": f"rtsp://relay:{secret}@127.0.0.1:1/x", "password": [secret], "pasword": secret})
     asked = [("GET", path, None) for path in PAGES]
     asked += [("PUT", "/api/v1/streams/new", api), ("GET", "/api/v1/streams/new", None), ("PUT", "/api/v1/streams/new2", broken)]
     asked += [("POST", "/api/v1/streams/in-url/reconnect", None), ("GET", "/api/v1/streams", None)]

@@ -41,19 +41,24 @@ HEADERS = {
 
 
 def seeds():
-    """Every seed, by its path."""
-    folders = [SHARED] if SHARED.is_dir() else []
-    for folder in (*folders, *OWN):
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.name != "README.md" and path.suffix != ".dict":
-                data = path.read_bytes()
-                if not data.startswith(b"go test fuzz"):
-                    yield path, data
-                    continue
-                # Go's literals are Python's, but for runes.
-                for literal in re.findall(r'^(?:\[\]byte|string)\((".*")\)$', data.decode(), re.M):
-                    literal = re.sub(r"\\u([0-9a-fA-F]{4})", lambda rune: chr(int(rune[1], 16)), literal)
-                    yield path, ast.literal_eval(f"b{literal}") if literal.isascii() else ast.literal_eval(literal).encode()
+    """Every seed once, with its path."""
+    seen = set()
+    for path in sorted(path for folder in (SHARED, *OWN) for path in folder.rglob("*")):
+        if path.is_file() and path.name != "README.md" and path.suffix != ".dict":
+            for seed in read(path):
+                if seed not in seen:
+                    seen.add(seed)
+                    yield path, seed
+
+
+def read(path):
+    """What a file holds: itself, or Go's literals, which are Python's but for runes."""
+    data = path.read_bytes()
+    if not data.startswith(b"go test fuzz"):
+        return [data]
+    literals = re.findall(r'^(?:\[\]byte|string)\((".*")\)$', data.decode(), re.M)
+    literals = [re.sub(r"\\u([0-9a-fA-F]{4})", lambda rune: chr(int(rune[1], 16)), each) for each in literals]
+    return [ast.literal_eval(f"b{each}") if each.isascii() else ast.literal_eval(each).encode() for each in literals]
 
 
 def attacks(path, seed):
@@ -249,7 +254,7 @@ def shared_seeds():
             growth = toll.now()[0] - toll.memory
             viewers.watch(6)
             for viewer in viewers.viewers:
-                viewer.check(late=2)
+                viewer.check(late=10)  # nobody here reads while a thread attacks
             panics = sum(relay.metric("fanlight_task_panics_total"))
             newcomer = viewers.take(Viewer(relay.url, "tcp"))
             viewers.expect("a newcomer's first packet", 5, lambda: newcomer.packets > 0)
