@@ -84,12 +84,18 @@ impl Access {
         Arc::clone(&self.policy.borrow())
     }
 
-    /// Puts another policy in force, for every request from now on.
+    /// Puts a policy in force, for every request from now on.
     pub fn replace(&self, policy: Policy) {
-        self.policy.send_replace(Arc::new(policy));
+        self.policy.send_if_modified(|present| {
+            let changed = **present != policy;
+            if changed {
+                *present = Arc::new(policy);
+            }
+            changed
+        });
     }
 
-    /// The policy, and every other one that replaces it.
+    /// Notices that another policy came into force: what was allowed for long may not be any more.
     pub fn changes(&self) -> watch::Receiver<Arc<Policy>> {
         self.policy.subscribe()
     }

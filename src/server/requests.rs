@@ -255,15 +255,14 @@ impl Connection {
         transport: Transport,
     ) -> Result<Session, Full> {
         let viewer = Viewer {
-            _place: self.shared.admission.session(self.peer.ip())?,
+            place: self.shared.admission.session(self.peer.ip())?,
             peer: self.peer.ip(),
             transport,
             user_agent: request
                 .headers
                 .get("User-Agent")
                 .map(|agent| agent.chars().take(MAX_AGENT).collect()),
-            warrant: self.visitor.warrant().clone(),
-            warrants: Arc::clone(&self.shared.warrants),
+            warranted: Some(self.shared.warrants.warranted(self.visitor.warrant())),
         };
         let base = uri.content_base(&self.local.to_string());
         Ok(Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout))

@@ -12,9 +12,8 @@ use super::ahead::Ahead;
 use super::mount::{Feed, Mount};
 use super::playback::Playback;
 use super::player::{Carrier, Player};
-use super::warrants::Warrants;
-use crate::access::Warrant;
-use crate::hub::{Delivery, Described, Seat, Stream};
+use super::warrants::Warranted;
+use crate::hub::{Delivery, Described, Seat};
 use crate::metrics::Metrics;
 use crate::rtp::rtcp;
 use crate::rtsp::range::{NptTime, Range};
@@ -30,10 +29,16 @@ pub(super) struct Session {
     mount: Mount,
     /// The base of the tracks' URLs, as the viewer knows them.
     base: String,
-    viewer: Viewer,
+    peer: IpAddr,
+    transport: Transport,
+    user_agent: Option<String>,
     /// The `timeout` told to the viewer.
     advertised: Duration,
     last_seen: Instant,
+    /// Given up with the session.
+    _place: SessionPlace,
+    /// Until it watches.
+    warranted: Option<Warranted>,
     state: State,
 }
 
@@ -102,24 +107,12 @@ impl Playing {
 /// What distinguishes a session from others when it is made.
 #[derive(Debug)]
 pub(super) struct Viewer {
-    /// Given up with the session.
-    pub(super) _place: SessionPlace,
+    pub(super) place: SessionPlace,
     pub(super) peer: IpAddr,
     pub(super) transport: Transport,
     pub(super) user_agent: Option<String>,
-    /// What it was let in by.
-    pub(super) warrant: Warrant,
-    /// Where that is looked after while it watches.
-    pub(super) warrants: Arc<Warrants>,
-}
-
-impl Viewer {
-    /// Takes a seat among those who watch.
-    fn join(&self, stream: &Arc<Stream>) -> Seat {
-        let seat = stream.join(self.peer, self.transport, self.user_agent.clone());
-        self.warrants.note(seat.viewer(), stream, self.warrant.clone());
-        seat
-    }
+    /// What it was let in by; `None` = that cannot end before the session does.
+    pub(super) warranted: Option<Warranted>,
 }
 
 impl Session {
@@ -135,13 +128,18 @@ impl Session {
         // The same name for all tracks of a session, different for each session, and no address in it (RFC 7022).
         let cname = format!("fanlight-{:016x}", rand::random::<u64>());
         let player = Player::new(described, cname, mount.stream().viewing());
+        let Viewer { place, peer, transport, user_agent, warranted } = viewer;
         Self {
             id,
             mount,
             base,
-            viewer,
+            peer,
+            transport,
+            user_agent,
             advertised,
             last_seen: Instant::now(),
+            _place: place,
+            warranted,
             state: State::Init(Init { player }),
         }
     }
@@ -356,12 +354,17 @@ impl Session {
                     (Mount::Clip(_), Some(paused)) => Feed::Clip(paused),
                     (Mount::Clip(clip), None) => Feed::Clip(Playback::new(Arc::clone(clip))),
                 };
-                let seat = ready.seat.unwrap_or_else(|| self.viewer.join(stream));
+                let seat = ready
+                    .seat
+                    .unwrap_or_else(|| stream.join(self.peer, self.transport, self.user_agent.clone()));
+                if let Some(warranted) = self.warranted.take() {
+                    warranted.watches(seat.viewer(), stream);
+                }
                 seat.plays();
                 Playing {
                     player: ready.player,
                     feed,
-                    ahead: Ahead::new(self.viewer.transport),
+                    ahead: Ahead::new(self.transport),
                     seat,
                     asked: Some(now),
                 }

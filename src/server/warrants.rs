@@ -17,6 +17,13 @@ pub(super) struct Warrants {
     entries: Mutex<Vec<Entry>>,
 }
 
+/// What a viewer was let in by, to be looked after once it watches.
+#[derive(Debug)]
+pub(super) struct Warranted {
+    warrant: Warrant,
+    warrants: Arc<Warrants>,
+}
+
 #[derive(Debug)]
 struct Entry {
     viewer: Weak<Viewer>,
@@ -25,13 +32,9 @@ struct Entry {
 }
 
 impl Warrants {
-    /// Remembers by what right a viewer watches, for as long as it does.
-    pub(super) fn note(&self, viewer: &Arc<Viewer>, stream: &Arc<Stream>, warrant: Warrant) {
-        let mut entries = self.lock();
-        if entries.len() == entries.capacity() {
-            entries.retain(Entry::is_used); // never more than twice as many as there are viewers
-        }
-        entries.push(Entry { viewer: Arc::downgrade(viewer), stream: Arc::downgrade(stream), warrant });
+    /// For somebody who was let in by this.
+    pub(super) fn warranted(self: &Arc<Self>, warrant: &Warrant) -> Warranted {
+        Warranted { warrant: warrant.clone(), warrants: Arc::clone(self) }
     }
 
     /// Looks through them when the policy has changed, and every second while there are links that expire.
@@ -71,6 +74,18 @@ impl Warrants {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Warranted {
+    /// Remembers by what right a viewer watches, for as long as it does.
+    pub(super) fn watches(self, viewer: &Arc<Viewer>, stream: &Arc<Stream>) {
+        let mut entries = self.warrants.lock();
+        if entries.len() == entries.capacity() {
+            entries.retain(Entry::is_used); // never more than twice as many as there are viewers
+        }
+        let (viewer, stream) = (Arc::downgrade(viewer), Arc::downgrade(stream));
+        entries.push(Entry { viewer, stream, warrant: self.warrant });
     }
 }
 
