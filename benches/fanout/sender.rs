@@ -71,7 +71,8 @@ pub(super) fn relay(
     let config = std::env::temp_dir().join(format!("fanout-{}.yml", std::process::id()));
     let udp = free_udp_pair();
     let tls = secure.map(|address| certificate(&args.binary, address)).unwrap_or_default();
-    let text = format!("rtsp:\n  udp_ports: [{udp}, {}]\n{tls}defaults: {defaults}\nstreams:\n{listed}", udp + 1);
+    let text =
+        format!("rtsp:\n  udp_ports: [{udp}, {}]\n{tls}defaults: {defaults}\nstreams:\n{listed}", udp + 1);
     std::fs::write(&config, text).unwrap();
     arguments.extend(["--config", config.to_str().unwrap()]);
     Process::start(&args.binary, &arguments)

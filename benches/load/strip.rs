@@ -28,7 +28,9 @@ pub(crate) fn start(to: SocketAddr) -> SocketAddr {
                 tokio::spawn(async move {
                     // The relay may still be starting: then the viewer is closed, and comes again.
                     let Ok(socket) = TcpStream::connect(to).await else { return };
-                    let Ok(mut secure) = connector.connect(ServerName::from(to.ip()), socket).await else { return };
+                    let Ok(mut secure) = connector.connect(ServerName::from(to.ip()), socket).await else {
+                        return;
+                    };
                     let _ = copy_bidirectional_with_sizes(&mut plain, &mut secure, 64 << 10, 64 << 10).await;
                 });
             }

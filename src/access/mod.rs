@@ -36,8 +36,8 @@ pub use warrant::Warrant;
 
 use crate::metrics::Metrics;
 use failures::Failures;
-use nonces::Nonces;
 pub(crate) use failures::subscriber;
+use nonces::Nonces;
 
 /// The present policy and what is known of those who broke it.
 #[derive(Debug)]

@@ -78,8 +78,8 @@ impl Nonces {
     }
 
     fn signed(&self, made: u64, random: u64, address: IpAddr) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key)
-            .expect("HMAC takes a key of any length (RFC 2104)");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length (RFC 2104)");
         mac.update(format!("fanlight nonce {made} {random} {}", address.to_canonical()).as_bytes());
         let signature = mac.finalize().into_bytes();
         let signature = signature.iter().take(16).fold(0u128, |digits, byte| digits << 8 | u128::from(*byte));
@@ -140,8 +140,11 @@ mod tests {
         let (nonces, now) = (Nonces::default(), Instant::now());
         let nonce = nonces.issue(HERE, now);
         let taken = |count| nonces.take(&nonce, HERE, Some(count), now);
-        let expected = [(1, true), (3, true), (2, true), (2, false), (3, false), (100, true), (30, false), (36, false)];
-        for (count, fresh) in expected.into_iter().chain([(37, true), (37, false), (0, false), (u32::MAX, true)]) {
+        let expected =
+            [(1, true), (3, true), (2, true), (2, false), (3, false), (100, true), (30, false), (36, false)];
+        for (count, fresh) in
+            expected.into_iter().chain([(37, true), (37, false), (0, false), (u32::MAX, true)])
+        {
             assert_eq!(taken(count), fresh, "{count}");
         }
         let once = nonces.issue(HERE, now);
@@ -157,7 +160,8 @@ mod tests {
         assert!(!Nonces::default().take(&nonce, HERE, Some(1), now));
         let later = now + Duration::from_millis(LIFETIME + 1001);
         assert!(!nonces.take(&nonce, HERE, Some(1), later));
-        for forged in ["", "ä", &nonce[1..], &nonce.replace('0', "1"), &"f".repeat(64), &nonce.to_uppercase()] {
+        for forged in ["", "ä", &nonce[1..], &nonce.replace('0', "1"), &"f".repeat(64), &nonce.to_uppercase()]
+        {
             assert!(forged == nonce || !nonces.take(forged, HERE, Some(1), now), "{forged}");
         }
         assert!(nonces.take(&nonce, HERE, Some(1), now));

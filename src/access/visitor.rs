@@ -98,7 +98,8 @@ impl Visitor {
         let address = self.warrant.address;
         let allows = |user| policy.allows(user, address, wish.stream, wish.action);
         // Nobody who could reach the port may change something for that alone.
-        let open = policy.is_open() && (wish.action != Action::Control || address.to_canonical().is_loopback());
+        let open =
+            policy.is_open() && (wish.action != Action::Control || address.to_canonical().is_loopback());
         if open || (!policy.is_open() && allows(None)) || self.has_link(access, &policy, wish) {
             return Ok(());
         }

@@ -52,7 +52,9 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, request: Request, n
     let unheard = secure || peer.ip().to_canonical().is_loopback();
     let mut visitor = Visitor::new(peer.ip(), Schemes { digest: Digest::Address, basic: unheard });
     match visitor.admit(&shared.access, &wish).await {
-        Ok(()) if reads || secure || visitor.user().is_some() || guard::is_ours(&request) => next.run(request).await,
+        Ok(()) if reads || secure || visitor.user().is_some() || guard::is_ours(&request) => {
+            next.run(request).await
+        }
         Ok(()) => {
             let error = "a page may change something here without a log-in only where it was opened by the relay's \
                          address or as localhost";

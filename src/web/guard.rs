@@ -108,7 +108,9 @@ mod tests {
         for host in ["127.0.0.1:8580", "[::1]:8580", "[::1]", "10.0.0.7", "LocalHost:8580", "localhost"] {
             assert!(ours(&[("host", host), ("origin", &format!("http://{host}"))]), "{host}");
         }
-        for host in ["evil.example:8580", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
+        for host in
+            ["evil.example:8580", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", ""]
+        {
             assert!(!ours(&[("host", host), ("origin", &format!("http://{host}"))]), "{host}");
             assert!(!ours(&[("host", host), ("sec-fetch-site", "same-origin")]), "{host}");
         }

@@ -106,7 +106,8 @@ async fn digest_logs_in_on_connections_of_one_request_each() {
     let site = guarded().await;
     for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
         let refused = site.get("/metrics").await;
-        let lines: Vec<&str> = refused.head.lines().filter(|l| l.starts_with("www-authenticate: digest")).collect();
+        let lines: Vec<&str> =
+            refused.head.lines().filter(|l| l.starts_with("www-authenticate: digest")).collect();
         assert_eq!(lines.len(), 2, "{}", refused.head);
         let challenge = lines[0];
         for count in [1, 3, 2] {
@@ -115,10 +116,15 @@ async fn digest_logs_in_on_connections_of_one_request_each() {
         let replayed = digest(&site, algorithm, "/metrics", challenge, 3).await;
         assert_eq!(replayed.status, 401);
         assert!(replayed.head.contains("stale=true"), "{}", replayed.head);
-        assert_eq!(digest(&site, algorithm, "/api/v1/streams", challenge, 4).await.status, 401, "of another URI");
+        assert_eq!(
+            digest(&site, algorithm, "/api/v1/streams", challenge, 4).await.status,
+            401,
+            "of another URI"
+        );
         assert_eq!(digest(&site, algorithm, "http://relay.lan:8580/metrics", challenge, 5).await.status, 200);
     }
-    let unknown = digest(&site, Algorithm::Md5, "/metrics", &format!("nonce=\"{}\"", "0".repeat(64)), 1).await;
+    let unknown =
+        digest(&site, Algorithm::Md5, "/metrics", &format!("nonce=\"{}\"", "0".repeat(64)), 1).await;
     assert!(unknown.status == 401 && unknown.head.contains("stale=true"), "{}", unknown.head);
 }
 

@@ -14,7 +14,11 @@ const ENDED: &str = "fanlight_viewer_disconnects_total{reason=\"access_ended\",s
 async fn plays_as(relay: &Relay, user: &str, password: &str, udp: bool) -> Viewer {
     let (mut viewer, answer) = described_as(relay, user, password).await;
     answer.ok();
-    if udp { viewer.setup_udp(0).await.ok() } else { viewer.setup_tcp(0).await.ok() };
+    if udp {
+        viewer.setup_udp(0).await.ok()
+    } else {
+        viewer.setup_tcp(0).await.ok()
+    };
     viewer.play().await.ok();
     viewer.packets(0, 3).await;
     viewer

@@ -169,8 +169,22 @@ async fn broken_credentials_are_refused_and_harm_nobody() {
     let long = format!("Basic {}", "A".repeat(15_000));
     let longer = format!("Digest username=\"{}\"", "a".repeat(15_000));
     for credentials in [
-        "", "Basic", "Basic ", "Basic Og==", "Basic ====", "Basic AA==", "Digest", "Digest ", "Digest username",
-        "Digest username=\"ann\"", "Bearer x", &long, &longer, "Digest username=\"", "Digest ,,,,", "Negotiate =",
+        "",
+        "Basic",
+        "Basic ",
+        "Basic Og==",
+        "Basic ====",
+        "Basic AA==",
+        "Digest",
+        "Digest ",
+        "Digest username",
+        "Digest username=\"ann\"",
+        "Bearer x",
+        &long,
+        &longer,
+        "Digest username=\"",
+        "Digest ,,,,",
+        "Negotiate =",
     ] {
         let mut viewer = Viewer::open(&relay.url("cam")).await;
         let url = viewer.url.clone();
@@ -180,7 +194,9 @@ async fn broken_credentials_are_refused_and_harm_nobody() {
         let twice = [("Authorization", credentials), ("Authorization", "Basic Og==")];
         assert_eq!(viewer.request("DESCRIBE", &url, &twice).await.status, 401, "{credentials:.40?}, twice");
     }
-    for credentials in ["Digest \0".to_owned(), "\u{7f}".to_owned(), format!("Basic {}", "A".repeat(64 << 10))] {
+    for credentials in
+        ["Digest \0".to_owned(), "\u{7f}".to_owned(), format!("Basic {}", "A".repeat(64 << 10))]
+    {
         let mut viewer = Viewer::open(&relay.url("cam")).await;
         let url = viewer.url.clone();
         viewer.send("DESCRIBE", &url, &[("Authorization", &credentials)]).await;

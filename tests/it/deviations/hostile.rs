@@ -81,13 +81,17 @@ async fn a_hostile_camera_is_marked_failed_and_touches_no_other_stream() {
     let ok = |ask: &Ask| format!("RTSP/1.0 200 OK\r\nCSeq: {}\r\n", ask.cseq);
     let drips = move |ask: &Ask, _: String| Reply::Drip(format!("{}Server: ", ok(ask)).into_bytes(), DRIP);
     let drips_body = move |ask: &Ask, _: String| {
-        let head = format!("{}Content-Type: application/sdp\r\nContent-Length: 60000\r\n\r\nv=0\r\n", ok(ask));
+        let head =
+            format!("{}Content-Type: application/sdp\r\nContent-Length: 60000\r\n\r\nv=0\r\n", ok(ask));
         Reply::Drip(head.into_bytes(), DRIP)
     };
     let body = move |ask: &Ask| format!("{}Content-Length: 4000000000\r\n\r\n", ok(ask));
-    let session = move |_: &Ask, usual: String| usual.replace("Session: ", &format!("Session: {}", "9".repeat(200_000)));
+    let session = move |_: &Ask, usual: String| {
+        usual.replace("Session: ", &format!("Session: {}", "9".repeat(200_000)))
+    };
     // Of these the library makes a panic; the relay's own client understands them, or says what is wrong.
-    let panics = Script::new().sdp("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP \r\n");
+    let panics =
+        Script::new().sdp("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP \r\n");
     let cameras = [
         ("drips-a-header", Script::new().on("DESCRIBE", drips)),
         ("drips-a-body", Script::new().on("DESCRIBE", drips_body)),
@@ -117,7 +121,11 @@ async fn a_hostile_camera_is_marked_failed_and_touches_no_other_stream() {
             let failed = |status: &fanlight::hub::Status| status.last_failure.is_some();
             let status = relay.until(&format!("{name}-{client}"), "it fails", failed).await;
             let failure = status.last_failure.expect("it has failed");
-            assert!(!failure.message.is_empty() && failure.message.len() < 2000, "{name}: {}", failure.message);
+            assert!(
+                !failure.message.is_empty() && failure.message.len() < 2000,
+                "{name}: {}",
+                failure.message
+            );
         }
     }
     assert_no_gap(&viewer.packets(0, 100).await);
