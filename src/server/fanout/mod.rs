@@ -24,7 +24,7 @@ use std::cell::{Ref, RefCell, RefMut};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::{task, time};
 
@@ -52,7 +52,7 @@ pub(super) struct Subscriber {
 pub(super) enum Line {
     /// Into its RTSP connection.
     Connection(Rc<Outbox>),
-    /// Out of the server's UDP ports.
+    /// Out of UDP ports.
     Ports(Arc<UdpPorts>),
 }
 
@@ -90,6 +90,13 @@ impl Subscriber {
         workers: &Workers,
     ) -> (Response, bool) {
         let (response, ended) = self.session_mut().answer(request, uri);
+        self.enlist(workers);
+        (response, ended)
+    }
+
+    /// Has it served with the other viewers of its stream while it plays a live one. What comes is not sent before
+    /// [`Subscriber::next`] is waited for.
+    pub(super) fn enlist(&mut self, workers: &Workers) {
         let live = {
             let mut session = self.session_mut();
             let stream = Arc::clone(session.mount().stream());
@@ -105,7 +112,6 @@ impl Subscriber {
                 self.membership = Some(Membership::join(&stream, &self.session, &self.line, workers));
             }
         }
-        (response, ended)
     }
 
     /// Waits for the next thing that the session's own task has to do. Cancel-safe; forever while not playing. To be
@@ -163,7 +169,7 @@ impl Subscriber {
         let stream = Arc::clone(session.mount().stream());
         let Some(playing) = session.playing() else { return Ok(None) };
         let now = Instant::now();
-        let burst = match playing.accept(delivery, &stream, now) {
+        let burst = match playing.accept(delivery, &stream, now, self.line.delay(now)) {
             Ok(Some(burst)) => burst,
             Ok(None) => return Ok(None),
             Err(reason) => return Ok(Some(reason)),
@@ -183,15 +189,28 @@ impl Line {
     fn transport(&self) -> Transport {
         match self {
             Self::Connection(outbox) => outbox.transport(),
-            Self::Ports(_) => Transport::Udp,
+            Self::Ports(ports) => ports.transport(),
         }
     }
 
     /// Whether nothing waits to be written before the next burst.
     fn is_clear(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    /// How long the next burst stays in this machine.
+    fn delay(&self, now: Instant) -> Duration {
         match self {
-            Self::Connection(outbox) => outbox.is_empty(),
-            Self::Ports(_) => true,
+            Self::Connection(outbox) => outbox.delay(now),
+            Self::Ports(_) => Duration::ZERO,
+        }
+    }
+
+    /// Bytes that wait to be written before the next burst.
+    fn waiting(&self) -> usize {
+        match self {
+            Self::Connection(outbox) => outbox.len(),
+            Self::Ports(_) => 0,
         }
     }
 }
