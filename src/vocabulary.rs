@@ -136,6 +136,8 @@ labels! {
         TooSlow => "too_slow",
         /// Disconnected through the API.
         Kicked => "kicked",
+        /// What it was let in by is no more: the user, the password or the rules changed, or its watch link expired.
+        AccessEnded => "access_ended",
         /// The stream was removed, or its tracks changed and have to be described again.
         StreamChanged => "stream_changed",
         /// The source stayed away for longer than `outage_grace`.

@@ -18,7 +18,7 @@ pub(super) fn run(args: &Args) {
         [("nor is any camera connected", "{on_demand: true}"), ("every camera is live, 4 Mbit/s each", "")];
     for (what, defaults) in kinds {
         let address = free_address();
-        let process = relay(args, address, &camera, &streams, defaults);
+        let process = relay(args, address, None, &camera, &streams, defaults);
         if defaults.is_empty() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(ready(address, &streams));

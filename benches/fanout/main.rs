@@ -6,6 +6,7 @@
 //!     cargo bench --bench fanout -- --viewers 100 --gop 10 --late 20
 //!     cargo bench --bench fanout -- --streams 200 --viewers 1000
 //!     cargo bench --bench fanout -- --viewers 100 --never-reading 10 --half-rate 10
+//!     cargo bench --bench fanout -- --viewers 100 --transport tcp,tls --floor-program off
 //!     cargo bench --bench fanout -- --storm 1000 --transport tcp,udp
 //!     cargo bench --bench fanout -- --idle --streams 200 --seconds 30
 //!
@@ -40,6 +41,7 @@ use clap::Parser;
 
 use load::camera::{Camera, Habit};
 use load::connect::Way;
+use load::strip;
 use load::viewers::{self, Load};
 use round::Round;
 use sender::{Kind, free_address, gst_is_installed, streams};
@@ -53,7 +55,7 @@ struct Args {
     /// Streams that the viewers are spread over, each from the same camera; more than one without the floor program
     #[arg(long, default_value_t = 1)]
     streams: usize,
-    /// tcp, udp, http (through a tunnel)
+    /// tcp, udp, http (through a tunnel), tls
     #[arg(long, value_delimiter = ',', default_value = "tcp")]
     transport: Vec<String>,
     /// How long each round measures
@@ -181,7 +183,10 @@ fn round(args: &Args, kind: Kind, transport: &str, viewers: usize) -> Round {
     let camera = Camera::start(Habit { paced: args.paced, gop });
     let address = free_address();
     let streams = streams(args.streams);
-    let process = kind.start(args, address, &camera, &streams);
+    // Nobody else speaks TLS.
+    let secure = (transport == "tls" && kind == Kind::Relay).then(free_address);
+    let process = kind.start(args, address, secure, &camera, &streams);
+    let address = secure.map_or(address, strip::start);
     let bad = kind == Kind::Beside;
     let load = Load {
         address,

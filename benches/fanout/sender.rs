@@ -27,16 +27,17 @@ impl Kind {
         }
     }
 
-    /// Starts it on `address`.
+    /// Starts it on `address`, the relay on `secure` as well, over TLS.
     pub(super) fn start(
         self,
         args: &Args,
         address: SocketAddr,
+        secure: Option<SocketAddr>,
         camera: &Camera,
         streams: &[String],
     ) -> Process {
         match self {
-            Self::Relay | Self::Beside => relay(args, address, camera, streams, ""),
+            Self::Relay | Self::Beside => relay(args, address, secure, camera, streams, ""),
             Self::Floor => {
                 let this = std::env::current_exe().unwrap();
                 let camera = camera.address().to_string();
@@ -54,6 +55,7 @@ impl Kind {
 pub(super) fn relay(
     args: &Args,
     address: SocketAddr,
+    secure: Option<SocketAddr>,
     camera: &Camera,
     streams: &[String],
     defaults: &str,
@@ -71,10 +73,26 @@ pub(super) fn relay(
     std::fs::create_dir_all(&directory).unwrap();
     let config = directory.join("fanlight.yml");
     let udp = free_udp_pair();
-    let text = format!("rtsp:\n  udp_ports: [{udp}, {}]\ndefaults: {defaults}\nstreams:\n{listed}", udp + 1);
+    let tls = secure.map(|address| certificate(&args.binary, address)).unwrap_or_default();
+    let text =
+        format!("rtsp:\n  udp_ports: [{udp}, {}]\n{tls}defaults: {defaults}\nstreams:\n{listed}", udp + 1);
     std::fs::write(&config, text).unwrap();
     arguments.extend(["--config", config.to_str().unwrap()]);
     Process::start(&args.binary, &arguments)
+}
+
+/// A certificate that the relay makes for itself; the part of the configuration that names it, behind `rtsp:`.
+fn certificate(binary: &str, address: SocketAddr) -> String {
+    let folder = std::env::temp_dir().join(format!("fanout-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let [certificate, key] = ["relay.crt", "relay.key"].map(|name| folder.join(name).display().to_string());
+    let _ = std::fs::remove_file(&certificate);
+    let _ = std::fs::remove_file(&key);
+    let made = Command::new(binary)
+        .args(["self-signed", "127.0.0.1", "--certificate", &certificate, "--key", &key])
+        .output();
+    assert!(made.is_ok_and(|made| made.status.success()), "no certificate");
+    format!("  tls_listen: {address}\ntls: {{certificate: {certificate}, key: {key}}}\n")
 }
 
 /// Names for this many streams.

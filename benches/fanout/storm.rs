@@ -24,7 +24,7 @@ pub(super) fn run(args: &Args, count: usize) {
     for transport in &args.transport {
         for _ in 0..args.rounds {
             let address = free_address();
-            let process = relay(args, address, &camera, &streams, "");
+            let process = relay(args, address, None, &camera, &streams, "");
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let storm = storm(address, &streams, transport == "udp", count, &process);
             let storm = LocalSet::new().block_on(&runtime, storm);

@@ -4,5 +4,6 @@
 pub(crate) mod camera;
 pub(crate) mod connect;
 pub(crate) mod process;
+pub(crate) mod strip;
 pub(crate) mod viewers;
 pub(crate) mod watch;

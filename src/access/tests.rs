@@ -100,3 +100,20 @@ proptest! {
         prop_assert!(!policy(&text).allows(None, ip(NEAR), Some("door"), Action::Watch));
     }
 }
+
+#[tokio::test]
+async fn without_users_changes_are_for_this_machine() {
+    let access = Access::open(Arc::default());
+    let schemes = Schemes { digest: Digest::Address, basic: true };
+    for (address, action, admitted) in [
+        (NEAR, Action::Metrics, true),
+        (NEAR, Action::Watch, true),
+        (NEAR, Action::Control, false),
+        ("::ffff:127.0.0.1", Action::Control, true),
+        ("::1", Action::Control, true),
+    ] {
+        let wish = Wish { action, stream: None, method: "PUT", uri: None, authorization: None, token: None };
+        let answer = Visitor::new(ip(address), schemes).admit(&access, &wish).await;
+        assert_eq!(answer, if admitted { Ok(()) } else { Err(Refusal::Forbidden) }, "{address} {action:?}");
+    }
+}

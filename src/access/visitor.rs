@@ -1,33 +1,42 @@
 //! What is remembered of one connection, and what each of its requests is answered with.
 
 use std::net::IpAddr;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
-use super::{Access, Policy, Refusal, link, password};
+use super::warrant::{Known, opens};
+use super::{Access, Policy, Refusal, Warrant, password};
 use crate::config::{Action, REALM};
 use crate::rtsp::authorization::{Authorization, Proof};
 
 /// The client of one connection.
 ///
-/// A nonce belongs to the connection it was given on, and counts up, so what was heard on another one opens nothing.
-/// That is also why it does not expire: live555 and GStreamer use the first one for as long as they play.
+/// Where a connection is the client's own (RTSP), a nonce belongs to the connection it was given on, and counts up, so what
+/// was heard on another one opens nothing. That is also why it does not expire: live555 and GStreamer use the first one
+/// for as long as they play. Over HTTP it belongs to the address, for a while (`nonces`).
 #[derive(Debug)]
 pub struct Visitor {
-    address: IpAddr,
     schemes: Schemes,
-    user: Option<String>,
+    /// Who it is. A watch link shown before counts on: players leave the query out when they set up and play.
+    warrant: Warrant,
     nonce: Option<Nonce>,
-    /// A watch link shown before: players leave the query out when they set up and play.
-    token: Option<String>,
 }
 
 /// How a client may log in here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schemes {
-    /// With Digest, which needs a connection that lasts.
-    pub digest: bool,
+    /// With Digest; how its nonces are kept.
+    pub digest: Digest,
     /// With Basic, even if `login.basic` is off: nobody can listen.
     pub basic: bool,
+}
+
+/// What the nonces of Digest belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Digest {
+    /// The connection, which lasts: RTSP.
+    Connection,
+    /// The address: HTTP.
+    Address,
 }
 
 /// What is asked for.
@@ -39,6 +48,8 @@ pub struct Wish<'a> {
     pub stream: Option<&'a str>,
     /// The method of the request, which Digest covers.
     pub method: &'a str,
+    /// Path and query that Digest has to cover, too. `None` over RTSP, where live555 signs the aggregate's URI for each track.
+    pub uri: Option<&'a str>,
     /// The `Authorization` header.
     pub authorization: Option<&'a str>,
     /// The `token` of the URI.
@@ -65,12 +76,17 @@ enum Checked {
 impl Visitor {
     /// A client of which nothing is known yet.
     pub fn new(address: IpAddr, schemes: Schemes) -> Self {
-        Self { address, schemes, user: None, nonce: None, token: None }
+        Self { schemes, warrant: Warrant { address, known: None, token: None }, nonce: None }
     }
 
     /// Who has logged in, if anybody.
     pub fn user(&self) -> Option<&str> {
-        self.user.as_deref()
+        self.warrant.known.as_ref().map(|known| known.user.as_str())
+    }
+
+    /// What it is let in by.
+    pub fn warrant(&self) -> &Warrant {
+        &self.warrant
     }
 
     /// Decides on a request. A wrong password makes it take as long as `login.delay`.
@@ -79,63 +95,65 @@ impl Visitor {
     /// It is refused.
     pub async fn admit(&mut self, access: &Access, wish: &Wish<'_>) -> Result<(), Refusal> {
         let policy = access.policy();
-        let allows = |user| policy.allows(user, self.address, wish.stream, wish.action);
-        if policy.is_open() || allows(None) || self.has_link(access, &policy, wish) {
+        let address = self.warrant.address;
+        let allows = |user| policy.allows(user, address, wish.stream, wish.action);
+        // Nobody who could reach the port may change something for that alone.
+        let open =
+            policy.is_open() && (wish.action != Action::Control || address.to_canonical().is_loopback());
+        if open || (!policy.is_open() && allows(None)) || self.has_link(access, &policy, wish) {
             return Ok(());
         }
         let mut stale = false;
         if let Some(header) = wish.authorization {
-            if let Some(left) = access.failures.blocked(self.address, &policy.login, Instant::now()) {
+            if let Some(left) = access.failures.blocked(address, &policy.login, Instant::now()) {
                 return Err(Refusal::Blocked(left));
             }
-            self.user = None;
-            match self.check(access, &policy, header, wish.method).await {
-                Checked::Right(user) => self.user = Some(user),
+            self.warrant.known = None;
+            match self.check(access, &policy, header, wish).await {
+                Checked::Right(user) => self.warrant.known = Known::new(&policy, user),
                 Checked::Stale => stale = true,
                 Checked::Wrong => {
-                    access.note_failure(self.address, &policy);
+                    access.note_failure(address, &policy);
                     tokio::time::sleep(policy.login.delay).await;
                 }
                 Checked::Useless => {}
             }
         }
-        match self.user() {
-            Some(user) if policy.allows(Some(user), self.address, wish.stream, wish.action) => Ok(()),
-            Some(user) if policy.users.contains_key(user) => Err(Refusal::Forbidden),
-            _ if policy.some_user_may(self.address, wish.stream, wish.action) => {
-                let challenges = self.challenges(&policy, stale);
+        match self.warrant.known.as_ref().and_then(|known| known.name(&policy)) {
+            user @ Some(_) if allows(user) => Ok(()),
+            Some(_) => Err(Refusal::Forbidden),
+            None if policy.some_user_may(address, wish.stream, wish.action) => {
+                let challenges = self.challenges(access, &policy, stale);
                 Err(if challenges.is_empty() { Refusal::Forbidden } else { Refusal::LogIn(challenges) })
             }
-            _ => Err(Refusal::Forbidden),
+            None => Err(Refusal::Forbidden),
         }
     }
 
     fn has_link(&mut self, access: &Access, policy: &Policy, wish: &Wish<'_>) -> bool {
-        let (Action::Watch, Some(secret), Some(stream)) =
-            (wish.action, &policy.login.link_secret, wish.stream)
+        let (Action::Watch, Some(_), Some(stream)) = (wish.action, &policy.login.link_secret, wish.stream)
         else {
             return false;
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |now| now.as_secs());
-        let opens = |token: &str| link::verify(secret, stream, token, now);
+        let opens = |token: &str| opens(policy, stream, token, SystemTime::now());
         match wish.token.map(|token| (token, opens(token))) {
             Some((token, Ok(()))) => {
-                self.token = Some(token.to_owned());
+                self.warrant.token = Some(token.to_owned());
                 true
             }
             Some((_, Err(error))) => {
-                tracing::debug!(peer = %self.address, stream, %error, "a watch link was refused");
+                tracing::debug!(peer = %self.warrant.address, stream, %error, "a watch link was refused");
                 access.metrics.auth_failures.inc();
                 false
             }
-            None => self.token.as_deref().is_some_and(|token| opens(token).is_ok()),
+            None => self.warrant.token.as_deref().is_some_and(|token| opens(token).is_ok()),
         }
     }
 
-    async fn check(&mut self, access: &Access, policy: &Policy, header: &str, method: &str) -> Checked {
+    async fn check(&mut self, access: &Access, policy: &Policy, header: &str, wish: &Wish<'_>) -> Checked {
         match Authorization::parse(header) {
-            Ok(Authorization::Digest(proof)) if self.schemes.digest && proof.realm == REALM => {
-                self.check_proof(policy, proof, method)
+            Ok(Authorization::Digest(proof)) if proof.realm == REALM && wish.is_covered_by(&proof) => {
+                self.check_proof(access, policy, proof, wish.method)
             }
             Ok(Authorization::Basic { user, password }) if self.takes_basic(policy) => {
                 if access.knows(policy, &user, &password).await {
@@ -146,15 +164,20 @@ impl Visitor {
             }
             Ok(_) => Checked::Useless,
             Err(error) => {
-                tracing::debug!(peer = %self.address, %error, "credentials were not understood");
+                tracing::debug!(peer = %self.warrant.address, %error, "credentials were not understood");
                 Checked::Useless
             }
         }
     }
 
-    fn check_proof(&mut self, policy: &Policy, proof: Proof, method: &str) -> Checked {
+    fn check_proof(&mut self, access: &Access, policy: &Policy, proof: Proof, method: &str) -> Checked {
         if !password::proves(policy, &proof, method) {
             return Checked::Wrong;
+        }
+        if self.schemes.digest == Digest::Address {
+            let count = proof.count.as_ref().map(|count| count.number);
+            let fresh = access.nonces.take(&proof.nonce, self.warrant.address, count, Instant::now());
+            return if fresh { Checked::Right(proof.user) } else { Checked::Stale };
         }
         let fresh = self.nonce.as_mut().filter(|nonce| nonce.text == proof.nonce);
         match (fresh, &proof.count) {
@@ -173,19 +196,18 @@ impl Visitor {
 
     /// A `WWW-Authenticate` line for each way to log in, with a new nonce. Realm and nonce come first, where live555 looks for
     /// them; both algorithms share the nonce, because go2rtc takes the first line and answers with MD5 in any case.
-    fn challenges(&mut self, policy: &Policy, stale: bool) -> Vec<String> {
-        let mut challenges = Vec::new();
-        if self.schemes.digest {
-            let nonce = format!("{:032x}", rand::random::<u128>());
-            let stale = if stale { ", stale=true" } else { "" };
-            challenges.extend(policy.algorithms().map(|algorithm| {
-                let algorithm = algorithm.name();
-                format!(
-                    "Digest realm=\"{REALM}\", nonce=\"{nonce}\"{stale}, algorithm={algorithm}, qop=\"auth\""
-                )
-            }));
-            self.nonce = Some(Nonce { text: nonce, count: 0 });
-        }
+    fn challenges(&mut self, access: &Access, policy: &Policy, stale: bool) -> Vec<String> {
+        let nonce = match self.schemes.digest {
+            Digest::Connection => format!("{:032x}", rand::random::<u128>()),
+            Digest::Address => access.nonces.issue(self.warrant.address, Instant::now()),
+        };
+        let stale = if stale { ", stale=true" } else { "" };
+        let digest = policy.algorithms().map(|algorithm| {
+            let algorithm = algorithm.name();
+            format!("Digest realm=\"{REALM}\", nonce=\"{nonce}\"{stale}, algorithm={algorithm}, qop=\"auth\"")
+        });
+        let mut challenges: Vec<String> = digest.collect();
+        self.nonce = Some(Nonce { text: nonce, count: 0 });
         if self.takes_basic(policy) {
             challenges.push(format!("Basic realm=\"{REALM}\""));
         }
@@ -193,10 +215,21 @@ impl Visitor {
     }
 }
 
+impl Wish<'_> {
+    fn is_covered_by(&self, proof: &Proof) -> bool {
+        self.uri.is_none_or(|uri| {
+            let signed = proof.uri.as_str();
+            let path = signed.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
+            signed == uri || path == Some(uri)
+        })
+    }
+}
+
 impl Access {
     /// Counts a wrong password. The user is not named: people type passwords in its place.
     fn note_failure(&self, address: IpAddr, policy: &Policy) {
         self.metrics.auth_failures.inc();
+        tracing::debug!(peer = %address, "a wrong password, or no user of that name");
         if self.failures.note(address, &policy.login, Instant::now()) {
             let failures = policy.login.failures;
             tracing::warn!(peer = %address, failures, block = ?policy.login.block, "an address is blocked: wrong passwords");

@@ -35,6 +35,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
     let (stop, draining, web_stop) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
 
+    write_no_core_dump();
     raise_descriptor_limit(config.rtsp.capacity.connections);
     let rtsp = match config.rtsp.listen {
         Some(address) => Some(listen(address, "rtsp.listen")?),
@@ -198,6 +199,16 @@ fn note_expiry(tls: &Tls, metrics: &Metrics) {
     if left <= EXPIRES_SOON {
         let days = left.as_secs() / 86_400;
         tracing::warn!(certificate = %tls.certificate.display(), days, "the certificate expires soon, or has expired");
+    }
+}
+
+/// Passwords of cameras are in memory, and would be in a dump of it. Whoever needs one sets the limit again
+/// (`prlimit --core=unlimited --pid PID`), for it is the soft one.
+fn write_no_core_dump() {
+    let lowered = rlimit::getrlimit(rlimit::Resource::CORE)
+        .and_then(|(_, hard)| rlimit::setrlimit(rlimit::Resource::CORE, 0, hard));
+    if let Err(error) = lowered {
+        tracing::debug!(%error, "core dumps cannot be turned off");
     }
 }
 

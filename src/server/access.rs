@@ -25,6 +25,7 @@ impl Connection {
             action: Action::Watch,
             stream: stream.as_deref(),
             method: request.method.as_str(),
+            uri: None,
             authorization: request.headers.get("Authorization"),
             token: uri.as_ref().and_then(|uri| link::token(uri.query.as_deref()?)),
         };

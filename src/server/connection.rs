@@ -23,7 +23,7 @@ use super::secure;
 use super::session::Next;
 use super::tunnel::GetHalf;
 use super::udp::UdpHandle;
-use crate::access::{Schemes, Visitor};
+use crate::access::{Digest, Schemes, Visitor};
 use crate::config::SlowViewer;
 use crate::hub::Stream;
 use crate::rtsp::{self, Item, Reason, Response};
@@ -115,7 +115,7 @@ pub(super) async fn serve(
         sessions: Vec::new(),
         udp: Vec::new(),
         described: None,
-        visitor: Visitor::new(peer.ip(), Schemes { digest: true, basic: over_tls }),
+        visitor: Visitor::new(peer.ip(), Schemes { digest: Digest::Connection, basic: over_tls }),
         closing: None,
         input: BytesMut::new(),
         incomplete: None,

@@ -24,6 +24,7 @@ mod secure;
 mod session;
 mod tunnel;
 mod udp;
+mod warrants;
 
 use std::fs::File;
 use std::io;
@@ -49,6 +50,7 @@ use admission::{Admission, Place};
 use multicast::Flows;
 use tunnel::Tunnels;
 use udp::UdpTable;
+use warrants::Warrants;
 
 /// What a server is allowed and when it gives up.
 #[derive(Clone, Debug)]
@@ -82,6 +84,7 @@ struct Shared {
     flows: Flows,
     metrics: Arc<Metrics>,
     access: Arc<Access>,
+    warrants: Arc<Warrants>,
     workers: Workers,
     admission: Arc<Admission>,
     tunnels: Arc<Tunnels>,
@@ -126,6 +129,7 @@ impl Server {
             udp_sessions: Arc::default(),
             flows: Flows::default(),
             access: Arc::new(Access::open(Arc::clone(&metrics))),
+            warrants: Arc::default(),
             metrics,
             workers,
             admission,
@@ -179,6 +183,7 @@ impl Server {
         tokio::select! {
             () = stop.cancelled() => Ok(()),
             _ = accept => Ok(()),
+            () = self.shared.warrants.watch(&self.shared.access) => Ok(()),
             received = receive => received,
         }
     }

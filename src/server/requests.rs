@@ -308,6 +308,7 @@ impl Connection {
                 .headers
                 .get("User-Agent")
                 .map(|agent| agent.chars().take(MAX_AGENT).collect()),
+            warranted: Some(self.shared.warrants.warranted(self.visitor.warrant())),
             hears,
         };
         let base = uri.content_base(&self.local.to_string());

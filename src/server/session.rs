@@ -12,6 +12,7 @@ use super::ahead::Ahead;
 use super::mount::{Feed, Mount};
 use super::playback::Playback;
 use super::player::{Carrier, Player};
+use super::warrants::Warranted;
 use crate::hub::{self, Delivery, Described, Seat};
 use crate::metrics::Metrics;
 use crate::rtp::{Rewriter, rtcp};
@@ -39,6 +40,8 @@ pub(super) struct Session {
     _place: Option<SessionPlace>,
     /// What it hears together with others.
     hears: Option<Arc<hub::Viewer>>,
+    /// Until it watches.
+    warranted: Option<Warranted>,
     state: State,
 }
 
@@ -111,6 +114,8 @@ pub(super) struct Viewer {
     pub(super) peer: IpAddr,
     pub(super) transport: Transport,
     pub(super) user_agent: Option<String>,
+    /// What it was let in by; `None` = that cannot end before the session does.
+    pub(super) warranted: Option<Warranted>,
     /// The flow that it shares with others, by multicast.
     pub(super) hears: Option<Arc<hub::Viewer>>,
 }
@@ -126,7 +131,7 @@ impl Session {
     ) -> Self {
         let id = format!("{:032x}", rand::random::<u128>());
         let player = new_player(&mount, described);
-        let Viewer { place, peer, transport, user_agent, hears } = viewer;
+        let Viewer { place, peer, transport, user_agent, hears, warranted } = viewer;
         Self {
             id,
             mount,
@@ -138,6 +143,7 @@ impl Session {
             last_seen: Instant::now(),
             _place: Some(place),
             hears,
+            warranted,
             state: State::Init(Init { player }),
         }
     }
@@ -156,6 +162,7 @@ impl Session {
             last_seen: Instant::now(),
             _place: None,
             hears: None,
+            warranted: None,
             state: State::Ready(Ready { player, paused: None, seat: Some(seat) }),
         }
     }
@@ -454,6 +461,9 @@ impl Session {
                     Some(flow) => stream.join_hearing(flow, self.peer, self.user_agent.clone()),
                     None => stream.join(self.peer, self.transport, self.user_agent.clone()),
                 });
+                if let Some(warranted) = self.warranted.take() {
+                    warranted.watches(seat.viewer(), stream);
+                }
                 seat.plays();
                 Playing {
                     player: ready.player,

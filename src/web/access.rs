@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use super::Shared;
 use super::answer::Refusal;
 use super::api::stream_of;
-use crate::access::{self, Schemes, Visitor, Wish};
+use super::guard;
+use crate::access::{self, Digest, Schemes, Visitor, Wish};
 use crate::config::Action;
 
 /// Where a request came from, and how; put into every request by its connection.
@@ -25,8 +26,11 @@ pub(super) struct Peer {
 /// Lets a request pass, or refuses it. Health checks pass always; what changes something needs `control`, everything
 /// else `metrics`.
 ///
-/// A log-in is Basic, which every browser and scraper can do. It is offered where nobody can listen, over TLS and
-/// to a client on this machine, and elsewhere only where `login.basic` says so.
+/// A log-in is Digest, or Basic, which every scraper can do. Basic is offered where nobody can listen, over TLS and to a
+/// client on this machine, and elsewhere only where `login.basic` says so.
+///
+/// What anybody may change, the page of an attacker could change from a browser that may reach the relay, once its name leads
+/// to the relay's address (DNS rebinding): such a request has to name the relay by its address.
 pub(super) async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     if HEALTH.contains(&request.uri().path()) {
         return next.run(request).await;
@@ -41,13 +45,21 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, request: Request, n
         action: if reads { Action::Metrics } else { Action::Control },
         stream: stream.as_deref(),
         method: request.method().as_str(),
+        uri: request.uri().path_and_query().map(|uri| uri.as_str()),
         authorization: request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
         token: None,
     };
     let unheard = secure || peer.ip().to_canonical().is_loopback();
-    let mut visitor = Visitor::new(peer.ip(), Schemes { digest: false, basic: unheard });
+    let mut visitor = Visitor::new(peer.ip(), Schemes { digest: Digest::Address, basic: unheard });
     match visitor.admit(&shared.access, &wish).await {
-        Ok(()) => next.run(request).await,
+        Ok(()) if reads || secure || visitor.user().is_some() || guard::is_ours(&request) => {
+            next.run(request).await
+        }
+        Ok(()) => {
+            let error = "a page may change something here without a log-in only where it was opened by the relay's \
+                         address or as localhost";
+            Refusal::new(StatusCode::FORBIDDEN, error).into_response()
+        }
         Err(access::Refusal::LogIn(challenges)) => {
             let mut response = Refusal::new(StatusCode::UNAUTHORIZED, "log in").into_response();
             for challenge in challenges {
@@ -58,7 +70,12 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, request: Request, n
             response
         }
         Err(access::Refusal::Forbidden) => {
-            Refusal::new(StatusCode::FORBIDDEN, "not allowed here, or not for this user").into_response()
+            let error = if shared.access.policy().is_open() {
+                "changes from another machine need a user: add `users` to the configuration, or a rule to `access`"
+            } else {
+                "not allowed here, or not for this user"
+            };
+            Refusal::new(StatusCode::FORBIDDEN, error).into_response()
         }
         Err(access::Refusal::Blocked(left)) => {
             let error = "too many wrong passwords came from this address";

@@ -1,5 +1,6 @@
 //! What every request passes: who may ask for changes, how long it may take, and what browsers are told.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -11,8 +12,8 @@ use tokio::time;
 
 use super::answer::Refusal;
 
-/// Refuses changes that a page of another origin asked a visitor's browser for: the API has no log-in that would stop
-/// them, and the browser may be inside a network where the page is not.
+/// Refuses changes that a page of another origin asked a visitor's browser for: the browser may be logged in, or inside a
+/// network where the page is not.
 pub(super) async fn same_origin(request: Request, next: Next) -> Response {
     let harmless = matches!(*request.method(), Method::GET | Method::HEAD);
     if harmless || is_same_origin(request.uri(), request.headers()) {
@@ -43,6 +44,19 @@ fn is_same_origin(uri: &Uri, headers: &HeaderMap) -> bool {
 /// ([RFC 9112 section 3.3](https://datatracker.ietf.org/doc/html/rfc9112#section-3.3)).
 pub(super) fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     uri.authority().cloned().or_else(|| headers.get(header::HOST)?.to_str().ok()?.parse().ok())
+}
+
+/// Whether no name of somebody else's led here: the request is not a page's, or it names the relay by an address or as
+/// `localhost`, which no name server gives away ([RFC 6761 section 6.3](https://datatracker.ietf.org/doc/html/rfc6761#section-6.3)).
+pub(super) fn is_ours(request: &Request) -> bool {
+    let headers = request.headers();
+    let browser = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
+    !browser || authority(request.uri(), headers).is_some_and(|authority| is_local_name(authority.host()))
+}
+
+fn is_local_name(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.is_ok() || host.eq_ignore_ascii_case("localhost")
 }
 
 /// Ends requests that take too long, such as one whose body never comes.
@@ -81,6 +95,27 @@ const DEADLINE: Duration = Duration::from_secs(15);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_leads_here_is_not_ours_for_that() {
+        let ours = |headers: &[(&str, &str)]| {
+            let mut request = Request::builder().uri("/api");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            is_ours(&request.body(axum::body::Body::empty()).unwrap())
+        };
+        for host in ["127.0.0.1:8580", "[::1]:8580", "[::1]", "10.0.0.7", "LocalHost:8580", "localhost"] {
+            assert!(ours(&[("host", host), ("origin", &format!("http://{host}"))]), "{host}");
+        }
+        for host in
+            ["evil.example:8580", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", ""]
+        {
+            assert!(!ours(&[("host", host), ("origin", &format!("http://{host}"))]), "{host}");
+            assert!(!ours(&[("host", host), ("sec-fetch-site", "same-origin")]), "{host}");
+        }
+        assert!(ours(&[("host", "relay.lan:8580")]), "a program that is no browser");
+    }
 
     fn same_origin(headers: &[(&'static str, &'static str)]) -> bool {
         let headers = headers

@@ -14,7 +14,8 @@
 //!
 //! It looks at the [`Hub`] and asks the app for changes through [`Control`]; it knows neither sources nor the RTSP
 //! server. The users and rules of the configuration hold here, too. Without any nobody logs in: so it listens on loopback
-//! unless told otherwise. Changes that a page of another origin asks a browser for are refused in any case.
+//! unless told otherwise, and takes changes from there only. Changes that a page of another origin asks a browser for are
+//! refused in any case.
 
 mod access;
 mod answer;

@@ -6,6 +6,7 @@ mod access;
 mod classic;
 mod conformance;
 mod continuity;
+mod dependencies;
 mod deviations;
 mod direct;
 mod faults;

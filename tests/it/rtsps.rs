@@ -111,6 +111,7 @@ async fn another_certificate_is_for_new_connections_and_nobody_in_play_notices()
     assert_eq!(relay.metric(VIEWERS), 1.0);
 }
 
+/// A25, B28.
 #[tokio::test]
 async fn the_wrong_language_at_a_door_ends_soon_and_harms_nobody() {
     let (_camera, relay) = scene().await;

@@ -98,6 +98,7 @@ async fn a_track_that_the_camera_refuses_is_left_out_and_the_others_play() {
     relay.failed("cam", FailureClass::Status).await;
 }
 
+/// B21, B33: what a hostile camera says is understood by a library that can panic.
 #[tokio::test]
 async fn a_panic_of_the_library_is_one_more_failure_and_hurts_no_other_stream() {
     let healthy = Camera::builder().h264(50).gop(5).start().await;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::feed::{Place, Snapshot};
+use crate::access::Policy;
 use crate::web::Shared;
 use crate::web::api::{Host, Viewers};
 use crate::web::past::Log;
@@ -21,7 +22,7 @@ pub(super) struct Listener {
     host: Host,
     place: Place,
     /// The access rules; when they change, the listener has to ask anew.
-    rules: watch::Receiver<()>,
+    rules: watch::Receiver<Arc<Policy>>,
     /// The one stream it asked for.
     only: Option<String>,
     /// `None` before the first event.

@@ -8,7 +8,7 @@ use crate::support::{PATIENCE, eventually, within};
 
 const REFUSED: &str = r#"fanlight_limits_reached_total{limit="max_connections_per_address"}"#;
 
-/// CVE-2021-41396: connections that say nothing, more than there is room for.
+/// B13, CVE-2021-41396: connections that say nothing, more than there is room for.
 #[tokio::test]
 async fn silent_connections_keep_nobody_out() {
     let camera = Camera::builder().h264(50).gop(10).start().await;

@@ -7,6 +7,7 @@ use crate::support::PATIENCE;
 use crate::support::relay::{camera_settings, policy};
 use fanlight::vocabulary::FailureClass;
 
+/// A115.
 #[tokio::test]
 async fn nobody_watches_without_logging_in_and_sha_256_comes_before_md5() {
     let (_camera, relay) = guarded(USERS).await;
@@ -25,6 +26,7 @@ async fn nobody_watches_without_logging_in_and_sha_256_comes_before_md5() {
     assert_eq!(relay.metric("fanlight_auth_failures_total"), 0.0, "to be asked is no failure");
 }
 
+/// A116.
 #[tokio::test]
 async fn a_player_that_signs_every_request_plays() {
     let (_camera, relay) = guarded(USERS).await;
@@ -160,6 +162,50 @@ async fn stored_hashes_do_as_well_as_the_password() {
     }
 }
 
+/// A117, B08, B18, B25: credentials that are none are refused, each with its own answer, and nothing comes of them.
+#[tokio::test]
+async fn broken_credentials_are_refused_and_harm_nobody() {
+    let (_camera, relay) = guarded(&format!("{USERS}{QUICK}")).await;
+    let long = format!("Basic {}", "A".repeat(15_000));
+    let longer = format!("Digest username=\"{}\"", "a".repeat(15_000));
+    for credentials in [
+        "",
+        "Basic",
+        "Basic ",
+        "Basic Og==",
+        "Basic ====",
+        "Basic AA==",
+        "Digest",
+        "Digest ",
+        "Digest username",
+        "Digest username=\"ann\"",
+        "Bearer x",
+        &long,
+        &longer,
+        "Digest username=\"",
+        "Digest ,,,,",
+        "Negotiate =",
+    ] {
+        let mut viewer = Viewer::open(&relay.url("cam")).await;
+        let url = viewer.url.clone();
+        let answer = viewer.request("DESCRIBE", &url, &[("Authorization", credentials)]).await;
+        assert_eq!(answer.status, 401, "{credentials:.40?}");
+        // Twice is once too often or not, but never a way in.
+        let twice = [("Authorization", credentials), ("Authorization", "Basic Og==")];
+        assert_eq!(viewer.request("DESCRIBE", &url, &twice).await.status, 401, "{credentials:.40?}, twice");
+    }
+    for credentials in
+        ["Digest \0".to_owned(), "\u{7f}".to_owned(), format!("Basic {}", "A".repeat(64 << 10))]
+    {
+        let mut viewer = Viewer::open(&relay.url("cam")).await;
+        let url = viewer.url.clone();
+        viewer.send("DESCRIBE", &url, &[("Authorization", &credentials)]).await;
+        assert_eq!(viewer.read_answer().await.status, 400, "{credentials:.40?}");
+    }
+    let (_, answer) = described_as(&relay, "ann", "correct horse").await;
+    answer.ok();
+}
+
 /// A relay is a client as well: one Fanlight watches another.
 #[tokio::test]
 async fn a_relay_logs_in_at_another() {
@@ -171,7 +217,7 @@ async fn a_relay_logs_in_at_another() {
     second.failed("wrong", FailureClass::Unauthorized).await;
 }
 
-/// CVE-2026-41470: behind one address sit several people.
+/// B16, CVE-2026-41470: behind one address sit several people.
 #[tokio::test]
 async fn a_udp_session_is_its_users_own() {
     let (_camera, relay) = guarded(USERS).await;

@@ -1,6 +1,7 @@
 //! Who may watch: log-ins as players do them, rules, links, and those who guess.
 
 mod crowd;
+mod ending;
 mod login;
 mod rules;
 

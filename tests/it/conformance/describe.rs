@@ -130,7 +130,7 @@ async fn a_server_stops_while_somebody_waits_for_a_source() {
     viewer.ended().await;
 }
 
-/// A57. Decided: a client that goes on with the tracks of an earlier description is told that its session is gone
+/// A57, B29. Decided: a client that goes on with the tracks of an earlier description is told that its session is gone
 /// (454), and has to describe again; so no packet reaches a player that was told of another codec.
 #[tokio::test]
 async fn setup_by_a_description_that_has_changed_is_refused() {

@@ -102,35 +102,44 @@ async fn shapes_of_published_flaws_harm_nobody() {
     let tcp = "RTP/AVP/TCP;unicast;interleaved=0-1";
     let header = |header: String| format!("DESCRIBE /cam RTSP/1.0\r\nCSeq: 1\r\n{header}\r\n\r\n");
     for attack_bytes in [
-        // CVE-2007-6036, CVE-2013-6933: less than a request, blanks at its front.
+        // B01, B02 (CVE-2007-6036, CVE-2013-6933): less than a request, blanks at its front.
         "O".to_owned(),
         " \t OPTIONS".into(),
         " ".repeat(40_000),
-        // CVE-2018-4013, CVE-2019-6256: tunnels.
+        // B03, B04 (CVE-2018-4013, CVE-2019-6256): tunnels.
         format!(
             "GET /cam HTTP/1.0\r\nx-sessioncookie: {0}\r\nx-sessioncookie: {0}\r\n\r\n",
             "a".repeat(4000)
         ),
         "GET /cam HTTP/1.0\r\nx-sessioncookie: a\r\n\r\nPOST /cam HTTP/1.0\r\nx-sessioncookie: a\r\n\r\n"
             .into(),
-        // CVE-2019-7314, CVE-2021-38380, CVE-2021-39282, CVE-2023-37117: set-ups of one track, several, and PLAY.
+        // B05, B11, B12, B14, B15 (CVE-2019-7314, CVE-2021-38380, CVE-2021-39282, CVE-2023-37117): set-ups of one track, several, and PLAY.
         setup(0, tcp).repeat(40),
         [setup(0, tcp), setup(0, "RTP/AVP;unicast;client_port=22000-22001"), setup(1, tcp)].concat(),
-        // CVE-2019-7732, CVE-2019-9215, CVE-2020-6095, CVE-2020-12763, CVE-2014-4880: Authorization.
+        // B06, B08, B18, B25 (CVE-2019-7732, CVE-2019-9215, CVE-2020-6095, CVE-2020-12763, CVE-2014-4880): Authorization.
         header("Authorization: Digest username=\"a\"\r\n".repeat(50) + "A: b"),
         header("Authorization: Basic".into()),
         header(format!("Authorization: Basic {}", "A".repeat(12_000))),
         header("Authorization: Digest \0".into()),
-        // CVE-2020-24027, CVE-2019-9928: long Range and Session.
+        // B10, B20 (CVE-2020-24027, CVE-2019-9928): long Range and Session.
         format!("PLAY /cam RTSP/1.0\r\nCSeq: 1\r\nSession: {}\r\n\r\n", "9".repeat(12_000)),
         format!("PLAY /cam RTSP/1.0\r\nCSeq: 1\r\nRange: clock={}-\r\n\r\n", "9".repeat(12_000)),
-        // CVE-2023-50685, and a port that is no viewer's.
+        // B17, B26 (CVE-2023-50685), and a port that is no viewer's.
         setup(0, "RTP/AVP;unicast;client_port=99999999999999999999-a"),
         setup(0, "RTP/AVP;unicast;client_port=0-0") + "PLAY /cam RTSP/1.0\r\nCSeq: 2\r\n\r\n",
-        // CVE-2014-4878, CVE-2018-19077: bodies.
+        // B07, B22, B23 (CVE-2019-7733, CVE-2014-4878, CVE-2018-19077): bodies.
         header("Content-Length: 60000".into()) + &"b".repeat(60_000),
         header("Content-Length: -10".into()),
-        // CVE-2024-44331: bytes with nothing between them.
+        // B24, B27 (CVE-2019-12727, CVE-2013-1606): many headers, a long URI, one header of megabytes.
+        "OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n".to_owned() + &"X: y\r\n".repeat(20_000),
+        format!("DESCRIBE rtsp://h/{} RTSP/1.0\r\nCSeq: 1\r\n\r\n", "a".repeat(200_000)),
+        header(format!("X: {}", "y".repeat(3 << 20))),
+        header("Content-Length: 99999999999".into()),
+        // B09 (CVE-2019-15232): SETUP with a session that is another's, or nobody's.
+        setup(0, tcp) + &setup(1, "RTP/AVP/TCP;unicast;interleaved=2-3\r\nSession: 000022B8").repeat(9),
+        // B31: pings without an end.
+        "GET_PARAMETER /cam RTSP/1.0\r\nCSeq: 1\r\n\r\n".repeat(60),
+        // B19 (CVE-2024-44331): bytes with nothing between them.
         "\u{7f}\u{1}\u{2}".repeat(2000),
     ] {
         attack(&relay, attack_bytes.as_bytes()).await;
@@ -138,7 +147,7 @@ async fn shapes_of_published_flaws_harm_nobody() {
     assert_unharmed(&relay, good).await;
 }
 
-/// CVE-2021-41396: more connections than anybody needs, none of which says anything.
+/// B13, CVE-2021-41396: more connections than anybody needs, none of which says anything.
 #[tokio::test]
 async fn many_silent_connections_harm_nobody() {
     let (_camera, relay) = scene().await;

@@ -191,7 +191,7 @@ async fn another_address_has_another_tunnel() {
     assert_eq!(head(&mut post).await.0, "HTTP/1.1 408 Request Timeout");
 }
 
-/// CVE-2019-6256: both halves on one connection, at once or one after the other.
+/// B04, CVE-2019-6256: both halves on one connection, at once or one after the other.
 #[tokio::test]
 async fn both_halves_on_one_connection_are_refused() {
     let (_camera, relay) = scene().await;

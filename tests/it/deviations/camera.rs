@@ -45,6 +45,8 @@ pub enum Reply {
     SendAndClose(Vec<u8>),
     /// A beginning, and then the same again for as long as somebody reads.
     Flood(Vec<u8>, Vec<u8>),
+    /// A beginning, and then one byte after the other, this often.
+    Drip(Vec<u8>, Duration),
 }
 
 impl From<String> for Reply {
@@ -426,6 +428,14 @@ impl Connection {
                 let mut more = self.stream.write_all(&begin).await;
                 while more.is_ok() {
                     more = self.stream.write_all(&again).await;
+                }
+                return false;
+            }
+            Reply::Drip(begin, every) => {
+                let mut more = self.stream.write_all(&begin).await;
+                while more.is_ok() {
+                    tokio::time::sleep(every).await;
+                    more = self.stream.write_all(b"x").await;
                 }
                 return false;
             }

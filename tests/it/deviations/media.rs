@@ -1,4 +1,4 @@
-//! c4: packets.
+//! c4: packets. What is not one (B30) is passed over, and so is a flood of reports.
 
 use super::camera::{Script, frame, frames};
 use super::{Relayed, rows};
@@ -28,6 +28,8 @@ rows! {
     c80_runts: script().stray(b"$\0\0\x05\x80\x60\0\x01\0") => Relayed;
     c80_empty_frames: script().stray(b"$\0\0\0$\x01\0\0") => Relayed;
     c80_another_version: script().stray(b"$\0\0\x0E\x40\x60\0\x01\0\0\0\0\0\0\0\x09xx") => Relayed;
+    // B32: a Hikvision that sends more than 29 reports a second, longer than any datagram.
+    c81_a_flood_of_long_reports: script().stray(LONG_REPORTS.as_flattened()) => Relayed;
     c81_short_reports: script().stray(b"$\x01\0\x02\x80\xC8") => Relayed;
     c81_reports_with_a_wrong_length: script().stray(b"$\x01\0\x08\x80\xC9\xFF\xFF\0\0\0\x09") => Relayed;
     c81_reports_that_begin_with_app: script().stray(b"$\x01\0\x0C\x80\xCC\0\x02\0\0\0\x09ABCD") => Relayed;
@@ -72,4 +74,18 @@ rows! {
     a_goodbye_and_no_end: script().stray(b"$\x01\0\x08\x81\xCB\0\x01\0\0\x5E\xED$\x01\0\x04\x80\xCB\0\0") => Relayed;
     half_an_answer_in_between: script().stray(b"RTSP/1.0 200 OK\r\nCSeq: 9\r\n\r\n") => Relayed;
     a_page_in_between: script().stray(b"<html>busy</html>\r\n") => Relayed;
+}
+
+/// Three receiver reports of 24 KiB.
+const LONG_REPORTS: &[[u8; 4 + 0x5FFC]] = &[long_report(); 3];
+
+const fn long_report() -> [u8; 4 + 0x5FFC] {
+    let mut report = [9; 4 + 0x5FFC];
+    let head = [b'$', 1, 0x5F, 0xFC, 0x80, 0xC9, 0x17, 0xFE];
+    let mut at = 0;
+    while at < head.len() {
+        report[at] = head[at];
+        at += 1;
+    }
+    report
 }
