@@ -18,6 +18,10 @@ pub struct Viewing {
     pub gop_cache_size: usize,
     /// How far back they may reach.
     pub gop_cache_age: Duration,
+    /// Most bytes that the incident recorder keeps of packets; 0 = it is off.
+    pub capture_size: usize,
+    /// How far back it reaches.
+    pub capture_age: Duration,
 }
 
 /// What a viewer gets right after PLAY.
@@ -58,6 +62,9 @@ impl Default for Viewing {
             gop_cache_size: 8 << 20,
             // Cameras with "smart" codecs go up to 12 s or so between key frames.
             gop_cache_age: Duration::from_secs(20),
+            // At 4 Mbit/s, half a minute.
+            capture_size: 512 << 10,
+            capture_age: Duration::from_secs(60),
         }
     }
 }
@@ -85,5 +92,15 @@ pub(super) const VIEWING_KEYS: &[Key<Draft>] = &[
     Key {
         name: "gop_cache_age",
         read: |d, v| v.read(&mut d.viewing().gop_cache_age, |v: &Value<'_>| v.duration(Duration::ZERO)),
+    },
+    Key {
+        name: "capture_size",
+        read: |d, v| {
+            v.read(&mut d.viewing().capture_size, |v| v.size(0..=64 << 20).and_then(|n| n.try_into().ok()))
+        },
+    },
+    Key {
+        name: "capture_age",
+        read: |d, v| v.read(&mut d.viewing().capture_age, |v: &Value<'_>| v.duration(Duration::from_secs(1))),
     },
 ];

@@ -10,6 +10,7 @@ use super::target::Reach;
 use super::teardowns::Teardowns;
 use super::warm::Warm;
 use crate::config::{self, CameraUrl, Quirks};
+use crate::hub::Capture;
 use crate::sdp::{Description, Selection};
 use crate::source::error::{Error, Step};
 use crate::source::session::{Data, Event, Local, Packet, Request, Session};
@@ -28,6 +29,7 @@ pub(in crate::source) struct Direct {
     quirks: Arc<Quirks>,
     /// By source, the profile that applied last, in words.
     profiles: Arc<Mutex<HashMap<usize, String>>>,
+    capture: Option<Arc<Capture>>,
 }
 
 impl Direct {
@@ -40,7 +42,12 @@ impl Direct {
     ) -> Self {
         let (teardowns, profiles) = (Teardowns::default(), Arc::default());
         let warm = Warm::default();
-        Self { cameras, way, multicast, udp_is_a_guess, teardowns, warm, quirks, profiles }
+        Self { cameras, way, multicast, udp_is_a_guess, teardowns, warm, quirks, profiles, capture: None }
+    }
+
+    /// What is said with the cameras is recorded here.
+    pub(in crate::source) fn with_capture(self, capture: Arc<Capture>) -> Self {
+        Self { capture: Some(capture), ..self }
     }
 
     /// The profile that applies to a source, in words.
@@ -109,7 +116,8 @@ impl Direct {
 
     fn reach(&self, limit: Duration, tracks: Selection) -> Reach {
         let (way, quirks) = (self.way.clone(), Arc::clone(&self.quirks));
-        Reach { limit, multicast: self.multicast, tracks, way, quirks }
+        let capture = self.capture.clone();
+        Reach { limit, multicast: self.multicast, tracks, way, quirks, capture }
     }
 
     /// Ready when every session dropped so far has said goodbye, or given it up.

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::control;
 use crate::config::{CameraUrl, Credentials, Quirks};
+use crate::hub::Capture;
 use crate::source::error::Error;
 use crate::vocabulary::FailureClass;
 
@@ -40,6 +41,8 @@ pub(in crate::source) struct Reach {
     pub(in crate::source) way: crate::config::Reach,
     /// What families of cameras want otherwise.
     pub(in crate::source) quirks: Arc<Quirks>,
+    /// Where what is said is recorded.
+    pub(in crate::source) capture: Option<Arc<Capture>>,
 }
 
 impl Target {

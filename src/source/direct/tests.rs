@@ -86,7 +86,14 @@ async fn listen() -> (TcpListener, SocketAddr) {
 fn reach() -> Reach {
     let way = crate::config::Reach::default();
     let quirks = crate::config::Quirks::built_in();
-    Reach { limit: Duration::from_secs(10), multicast: false, tracks: Selection::default(), way, quirks }
+    Reach {
+        limit: Duration::from_secs(10),
+        multicast: false,
+        tracks: Selection::default(),
+        way,
+        quirks,
+        capture: None,
+    }
 }
 
 /// Plays a camera until as many packets came; gives their sequence numbers.
