@@ -5,6 +5,7 @@ mod config_file;
 mod credentials;
 mod demo;
 mod healthcheck;
+mod incidents;
 mod log;
 mod misbehave;
 mod probe;

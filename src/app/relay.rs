@@ -14,7 +14,7 @@ use super::cli::RelayArgs;
 use super::config_file::ConfigFile;
 use super::reload::Reload;
 use super::streams::{Put, Streams};
-use super::{Mode, Plan, Stopped, demo, listen, reachable, say, serve_file, told_to_stop};
+use super::{Mode, Plan, Stopped, demo, incidents, listen, reachable, say, serve_file, told_to_stop};
 use crate::access::{Access, Policy};
 use crate::config::{Config, StreamName, Tls};
 use crate::hub::Hub;
@@ -100,7 +100,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
         .with_listeners(config.http.max_listeners);
 
     addresses.announce(&config, &mode);
-    let grace = config.shutdown_grace;
+    let (grace, written) = (config.shutdown_grace, config.incidents.clone());
     let mut doors: Vec<Door> =
         rtsp.into_iter().map(|listener| Door { listener, certificates: None }).collect();
     doors.extend(rtsps.map(|listener| Door { listener, certificates: certificates.clone() }));
@@ -146,6 +146,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
         ended = &mut web_ends => ended?,
         told = told_to_stop() => told?,
         never = hub.keep_history() => match never {},
+        never = incidents::write(&hub, &written) => match never {},
         never = change(&mut config, &mut streams, &access, certificates.as_deref(), reload, &mut commands, &file) => match never {},
     }
 

@@ -11,6 +11,7 @@ mod camera_url;
 mod capacity;
 mod choices;
 mod edit;
+mod incidents;
 mod multicast;
 mod name;
 mod node;
@@ -42,12 +43,13 @@ pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
 pub use capacity::Capacity;
 pub use choices::{Race, Retry, UpstreamTransport};
 pub use edit::{EditError, edit};
+pub use incidents::Incidents;
 pub use multicast::{Group, Groups};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
 pub use quirks::{Flags, Profile, Quirks, Seen, SignOfLife};
 pub use reach::{ClientChoice, Fingerprint, Proxy, ProxyKind, Reach};
-pub(crate) use redact::{percent_decode, redact_path};
+pub(crate) use redact::{percent_decode, redact_path, redact_words};
 pub use stream::{Defaults, MAX_COALESCE, Source, Stream};
 pub use tls::Tls;
 pub use users::{HA1_MD5, HA1_SHA256, Password, REALM, Users};
@@ -70,6 +72,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// How long a stop waits for viewers and cameras to be told before it cuts them off.
     pub shutdown_grace: Duration,
+    /// Where captures of failures are written; `None` = nowhere.
+    pub incidents: Incidents,
     /// What streams that are added at run time have unless they say otherwise; already part of `streams`.
     pub defaults: Defaults,
     /// The streams. There may be none: they can be added at run time.
@@ -166,6 +170,7 @@ impl Default for Config {
             tls: None,
             // Container runtimes kill after 10 s.
             shutdown_grace: Duration::from_secs(5),
+            incidents: Incidents::default(),
             defaults: Defaults::default(),
             streams: BTreeMap::new(),
             users: Users::new(),
@@ -298,6 +303,10 @@ const TOP_KEYS: &[Key<Config>] = &[
     Key {
         name: "shutdown_grace",
         read: |config, value| value.read(&mut config.shutdown_grace, |v| v.duration(Duration::ZERO)),
+    },
+    Key {
+        name: "incidents",
+        read: |config, value| value.read_section(&[incidents::INCIDENT_KEYS], &mut config.incidents),
     },
     Key { name: "defaults", read: |config, value| config.defaults = Defaults::read(value) },
     Key { name: "streams", read: read_streams },

@@ -38,6 +38,17 @@ pub(super) fn redact(text: &str) -> String {
     }
 }
 
+/// [`redact`]s each word of a text, and leaves what is between them as it is.
+pub(crate) fn redact_words(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for word in text.split_inclusive(' ') {
+        let (word, space) = word.strip_suffix(' ').map_or((word, ""), |word| (word, " "));
+        clean.push_str(&if word.contains("://") { redact(word) } else { redact_path(word) });
+        clean.push_str(space);
+    }
+    clean
+}
+
 /// Hides the values of parameters whose names speak of a password (`password=…`, in the query or, as XMEye cameras
 /// have it, in the path), and the credentials of a URL inside a URL.
 pub(crate) fn redact_path(path: &str) -> String {

@@ -21,6 +21,10 @@ pub struct Viewing {
     pub gop_cache_age: Duration,
     /// Whether viewers may have it by multicast, and where.
     pub multicast: Group,
+    /// Most bytes that the incident recorder keeps of packets; 0 = it is off.
+    pub capture_size: usize,
+    /// How far back it reaches.
+    pub capture_age: Duration,
 }
 
 /// What a viewer gets right after PLAY.
@@ -62,6 +66,9 @@ impl Default for Viewing {
             // Cameras with "smart" codecs go up to 12 s or so between key frames.
             gop_cache_age: Duration::from_secs(20),
             multicast: Group::None,
+            // At 4 Mbit/s, half a minute.
+            capture_size: 512 << 10,
+            capture_age: Duration::from_secs(60),
         }
     }
 }
@@ -91,4 +98,14 @@ pub(super) const VIEWING_KEYS: &[Key<Draft>] = &[
         read: |d, v| v.read(&mut d.viewing().gop_cache_age, |v: &Value<'_>| v.duration(Duration::ZERO)),
     },
     Key { name: "multicast", read: |d, v| v.read(&mut d.viewing().multicast, multicast::group) },
+    Key {
+        name: "capture_size",
+        read: |d, v| {
+            v.read(&mut d.viewing().capture_size, |v| v.size(0..=64 << 20).and_then(|n| n.try_into().ok()))
+        },
+    },
+    Key {
+        name: "capture_age",
+        read: |d, v| v.read(&mut d.viewing().capture_age, |v: &Value<'_>| v.duration(Duration::from_secs(1))),
+    },
 ];

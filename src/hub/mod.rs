@@ -7,6 +7,7 @@
 
 mod burst;
 mod cache;
+mod capture;
 mod care;
 mod coalesce;
 mod datagrams;
@@ -26,6 +27,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use burst::{Burst, BurstBuilder, Packet};
+pub use capture::{Capture, Way};
 pub use care::Care;
 pub use history::{History, Sample, Spell};
 pub use publisher::Publisher;

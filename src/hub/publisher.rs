@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::time::Sleep;
 
 use super::burst::BurstBuilder;
+use super::capture::Staged;
 use super::coalesce::Coalescing;
 use super::standby::Standby;
 use super::status::{Failure, TrackStats};
@@ -28,6 +29,8 @@ pub struct Publisher {
     generation: u32,
     tracks: Vec<TrackState>,
     builder: BurstBuilder,
+    /// For the incident recorder.
+    staged: Staged,
     /// When the last packet of this session came: an outage begins there, not where it is noticed.
     last_packet: Option<Instant>,
     coalescing: Coalescing,
@@ -46,6 +49,7 @@ impl Publisher {
             generation: 0,
             tracks: Vec::new(),
             builder: BurstBuilder::default(),
+            staged: Staged::default(),
             last_packet: None,
             coalescing: Coalescing::new(MAX_COALESCE),
             patience: None,
@@ -232,6 +236,7 @@ impl Publisher {
         }
         let Some(state) = self.tracks.get_mut(track.index()) else { return Ok(PacketKind::default()) };
         self.last_packet = Some(received);
+        self.staged.packet(self.stream.capture(), track, packet, received);
         let arrival = self.stream.elapsed(received);
         let gathered = &mut state.gathered;
         gathered.packets += 1;
@@ -329,6 +334,7 @@ impl Publisher {
     /// Publishes the packets gathered so far.
     pub fn flush(&mut self) {
         self.picture_ended = false;
+        self.stream.capture().take(&mut self.staged);
         let Some(burst) = self.builder.finish(self.generation) else { return };
         self.stream.publish(burst);
         self.count();

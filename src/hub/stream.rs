@@ -9,6 +9,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::burst::Burst;
 use super::cache::GopCache;
+use super::capture::Capture;
 use super::history::History;
 use super::publisher::Publisher;
 use super::record::Record;
@@ -47,6 +48,7 @@ pub struct Stream {
     /// Outlives the stream where another of its name replaces it. Locked when the source does something else, every ten
     /// seconds, and by whoever looks.
     history: Arc<Mutex<History>>,
+    capture: Arc<Capture>,
     /// Rung when the source does something else.
     bell: watch::Sender<()>,
     /// The numbers of a JPEG track while its camera is away. Locked when an outage begins or ends, and once a second
@@ -78,10 +80,13 @@ impl Stream {
     ) -> (Arc<Self>, Publisher) {
         let status = Status::new();
         metrics.phase(status.phase);
+        let (made, origin) = (Instant::now(), SystemTime::now().into());
+        let capture = Capture::new(viewing.capture_size, viewing.capture_age, made, origin);
         let stream = Arc::new(Self {
             name: name.to_owned(),
-            made: Instant::now(),
-            origin: SystemTime::now().into(),
+            made,
+            origin,
+            capture: Arc::new(capture),
             ring: broadcast::Sender::new(RING),
             status: watch::Sender::new(status),
             metrics,
@@ -247,6 +252,11 @@ impl Stream {
             history.note(phase, why.as_ref().map(|(class, message)| (*class, message.as_str())), now);
         });
         self.bell.send_replace(());
+    }
+
+    /// Its incident recorder.
+    pub fn capture(&self) -> &Arc<Capture> {
+        &self.capture
     }
 
     /// What the stream did.

@@ -21,6 +21,7 @@ use super::error::Error;
 use super::guarded::{Attempted, Guarded, Watched};
 use super::session::{Client, Local, Request, Session};
 use crate::config::{CameraUrl, ClientChoice, Quirks, Reach, Stream as Settings, UpstreamTransport};
+use crate::hub::Capture;
 use crate::metrics::Metrics;
 use crate::sdp::Selection;
 use crate::vocabulary::{FailureClass, Transport};
@@ -73,10 +74,12 @@ impl Clients {
         memory: Memory,
         quirks: Arc<Quirks>,
         metrics: Arc<Metrics>,
+        capture: Arc<Capture>,
     ) -> Self {
         let udp_is_a_guess = settings.transport == UpstreamTransport::Auto;
         let multicast = settings.transport == UpstreamTransport::Multicast;
         let direct = Direct::new(cameras.to_vec(), settings.reach.clone(), multicast, udp_is_a_guess, quirks);
+        let direct = direct.with_capture(capture);
         let needs = |camera: &CameraUrl| (camera.to_string(), beyond_retina(camera, settings));
         Self {
             retina: Cameras::new(cameras.to_vec(), udp_is_a_guess, Arc::clone(&metrics)),

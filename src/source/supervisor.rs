@@ -24,7 +24,8 @@ pub async fn run(publisher: Publisher, settings: Settings, sources: Sources, sto
     let client: Box<dyn Client> = match &settings.source {
         Source::Cameras(cameras) => {
             let (memory, metrics) = (sources.clients().clone(), sources.metrics().clone());
-            Box::new(Clients::new(cameras, &settings, memory, sources.quirks().clone(), metrics))
+            let capture = publisher.stream().capture().clone();
+            Box::new(Clients::new(cameras, &settings, memory, sources.quirks().clone(), metrics, capture))
         }
         Source::File { path, fps, packet_size } => {
             Box::new(File { path: path.clone(), fps: *fps, packet_size: *packet_size })

@@ -62,6 +62,7 @@ pub(super) async fn stream(
             find()?;
             Ok(Json(Log::new(shared.journal.after(&name, 0))).into_response())
         }
+        (Part::Capture, "GET" | "HEAD") => Ok(capture(&*find()?)),
         (Part::Qr, "GET" | "HEAD") => {
             find()?;
             let urls = shared.links.urls(&host, &name);
@@ -74,7 +75,7 @@ pub(super) async fn stream(
             Ok((StatusCode::ACCEPTED, Json(Asked { name })).into_response())
         }
         (Part::Stream, _) => Err(Refusal::method_not_allowed("GET, HEAD, PUT, DELETE")),
-        (Part::Viewers | Part::History | Part::Log | Part::Qr, _) => {
+        (Part::Viewers | Part::History | Part::Log | Part::Qr | Part::Capture, _) => {
             Err(Refusal::method_not_allowed("GET, HEAD"))
         }
         (Part::Reconnect, _) => Err(Refusal::method_not_allowed("POST")),
@@ -117,6 +118,20 @@ impl<'a> Changed<'a> {
         };
         Self { name, change, written: why_not_written.is_none(), why_not_written }
     }
+}
+
+/// What the incident recorder has, as a file.
+fn capture(stream: &Stream) -> Response {
+    let name: String = stream
+        .name()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' })
+        .collect();
+    let headers = [
+        (header::CONTENT_TYPE, "application/vnd.tcpdump.pcap".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.pcap\"")),
+    ];
+    (headers, stream.capture().pcap(Instant::now())).into_response()
 }
 
 async fn put(shared: &Shared, name: &str, body: Result<Bytes, BytesRejection>) -> Result<Response, Refusal> {
@@ -219,15 +234,17 @@ pub(super) enum Part {
     History,
     Log,
     Qr,
+    Capture,
 }
 
 /// Parts of a stream, by the end of the path.
-pub(super) const PARTS: [(&str, Part); 5] = [
+pub(super) const PARTS: [(&str, Part); 6] = [
     ("/viewers", Part::Viewers),
     ("/reconnect", Part::Reconnect),
     ("/history", Part::History),
     ("/log", Part::Log),
     ("/qr.svg", Part::Qr),
+    ("/capture", Part::Capture),
 ];
 
 impl Target {

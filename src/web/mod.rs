@@ -8,7 +8,7 @@
 //! | `/api/v1/streams`, `/api/v1/streams/{name}` | streams; `PUT` and `DELETE` change them |
 //! | `/api/v1/streams/{name}/viewers`, `DELETE /api/v1/viewers/{id}` | viewers |
 //! | `POST /api/v1/streams/{name}/reconnect` | a new upstream session, now |
-//! | `/api/v1/streams/{name}/history`, `…/log`, `…/qr.svg` | the last day and hour, the last log lines, the URL for a telephone |
+//! | `/api/v1/streams/{name}/history`, `…/log`, `…/capture`, `…/qr.svg` | the last day and hour, the last log lines, the incident recorder, the URL for a telephone |
 //! | `/api/v1/events` | what changes, as it changes (server-sent events) |
 //! | `/api/v1/openapi.json` | the description of the above |
 //!

@@ -29,6 +29,40 @@ async fn the_direct_client_relays_over_tcp_with_a_password_and_says_goodbye() {
     camera.until("the session is torn down", |counts| counts.teardowns == 1).await;
 }
 
+/// The incident recorder: the dialogue both ways and the reports, never the password or what proves it.
+#[tokio::test]
+async fn what_was_said_with_a_camera_is_recorded_without_its_password() {
+    let camera = Camera::builder().h264(50).gop(5).require_auth("ann", "hunter2").start().await;
+    let url = camera.url().replace("rtsp://", "rtsp://ann:hunter2@");
+    let relay = direct(&url, UpstreamTransport::Tcp).await;
+    let (mut viewer, _) = Viewer::play_tcp(&relay.url("cam")).await;
+    viewer.packets(0, 50).await;
+    camera.until("receiver reports come", |counts| counts.reports > 0).await;
+    let file = relay.stream("cam").capture().pcap(std::time::Instant::now());
+    if let Some(path) = std::env::var_os("FANLIGHT_KEEP_CAPTURE") {
+        std::fs::write(path, &file).unwrap(); // to look at it with Wireshark
+    }
+    let text = String::from_utf8_lossy(&file);
+    for said in [
+        "DESCRIBE rtsp://",
+        "RTSP/1.0 401",
+        "Authorization: ***\r\n",
+        "SETUP ",
+        "PLAY ",
+        "RTSP/1.0 200 OK",
+        "m=video",
+    ] {
+        assert!(text.contains(said), "{said} is missing in\n{text}");
+    }
+    for secret in ["hunter2", "response=", "ann:"] {
+        assert!(!text.contains(secret), "{secret} is in\n{text}");
+    }
+    // RTP of the first track, and what was reported of it.
+    let to_port =
+        |port: u16| file.windows(4).any(|four| four == [port.to_be_bytes(), port.to_be_bytes()].concat());
+    assert!(to_port(5004) && to_port(5005));
+}
+
 #[tokio::test]
 async fn the_direct_client_relays_over_udp_and_sends_reports() {
     let camera = Camera::builder().h264(50).gop(5).start().await;

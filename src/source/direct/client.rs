@@ -11,6 +11,7 @@ use super::target::Reach;
 use super::teardowns::Teardowns;
 use super::warm::Warm;
 use crate::config::{self, CameraUrl, Quirks};
+use crate::hub::Capture;
 use crate::sdp::{Description, Selection};
 use crate::source::error::{Error, Step};
 use crate::source::session::{Data, Event, Local, Packet, Request, Session};
@@ -29,6 +30,7 @@ pub(in crate::source) struct Direct {
     quirks: Arc<Quirks>,
     /// By source, the profile that applied last, in words.
     profiles: Arc<Mutex<HashMap<usize, String>>>,
+    capture: Option<Arc<Capture>>,
 }
 
 impl Direct {
@@ -41,7 +43,12 @@ impl Direct {
     ) -> Self {
         let (teardowns, profiles) = (Teardowns::default(), Arc::default());
         let warm = Warm::default();
-        Self { cameras, way, multicast, udp_is_a_guess, teardowns, warm, quirks, profiles }
+        Self { cameras, way, multicast, udp_is_a_guess, teardowns, warm, quirks, profiles, capture: None }
+    }
+
+    /// What is said with the cameras is recorded here.
+    pub(in crate::source) fn with_capture(self, capture: Arc<Capture>) -> Self {
+        Self { capture: Some(capture), ..self }
     }
 
     /// The profile that applies to a source, in words.
@@ -110,8 +117,8 @@ impl Direct {
 
     fn reach(&self, limit: Duration, tracks: Selection) -> Reach {
         let (way, quirks) = (self.way.clone(), Arc::clone(&self.quirks));
-        let notes = Notes::default();
-        Reach { limit, multicast: self.multicast, tracks, way, quirks, ask_options: false, notes }
+        let (capture, notes) = (self.capture.clone(), Notes::default());
+        Reach { limit, multicast: self.multicast, tracks, way, quirks, ask_options: false, notes, capture }
     }
 
     /// Ready when every session dropped so far has said goodbye, or given it up.

@@ -174,6 +174,7 @@ async fn describe(target: &Target, reach: &Reach) -> Result<Wire, Stop> {
         seed: rand::random(),
     };
     let mut dialogue = Dialogue::new(&target.uri, target.credentials.clone(), options);
+    dialogue.record(reach.capture.clone());
     for attempt in 0.. {
         let link = link::connect(target, reach).await?;
         let mut wire = Wire::new(link, dialogue, target.clone(), reach.clone());

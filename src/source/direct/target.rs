@@ -8,6 +8,7 @@ use url::Url;
 use super::control;
 use super::notes::Notes;
 use crate::config::{CameraUrl, Credentials, Quirks};
+use crate::hub::Capture;
 use crate::source::error::Error;
 use crate::vocabulary::FailureClass;
 
@@ -45,6 +46,8 @@ pub(in crate::source) struct Reach {
     pub(in crate::source) ask_options: bool,
     /// Who hears of each step.
     pub(in crate::source) notes: Notes,
+    /// Where what is said is recorded.
+    pub(in crate::source) capture: Option<Arc<Capture>>,
 }
 
 impl Target {

@@ -88,7 +88,7 @@ fn reach() -> Reach {
     let quirks = crate::config::Quirks::built_in();
     let limit = Duration::from_secs(10);
     let (tracks, notes) = (Selection::default(), Notes::default());
-    Reach { limit, multicast: false, tracks, way, quirks, ask_options: false, notes }
+    Reach { limit, multicast: false, tracks, way, quirks, ask_options: false, notes, capture: None }
 }
 
 /// Plays a camera until as many packets came; gives their sequence numbers.

@@ -110,7 +110,7 @@ async fn ask_raw(address: SocketAddr, request: &str) -> Answer {
     let _ = socket.write_all(request.as_bytes()).await;
     let mut answer = Vec::new();
     let _ = socket.read_to_end(&mut answer).await;
-    let answer = String::from_utf8(answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer); // a file is not text
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
     Answer { status: head[9..12].parse().unwrap(), head: head.to_lowercase(), body: body.to_owned() }
 }

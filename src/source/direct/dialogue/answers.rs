@@ -14,6 +14,7 @@ use crate::vocabulary::FailureClass;
 impl Dialogue {
     /// A response came, to one of our requests or to none.
     pub(super) fn response(&mut self, response: Response, now: Instant) -> Result<(), Stop> {
+        self.heard(|out| response.write(out), now);
         if response.status.0 < 200 {
             return Ok(()); // the answer itself follows
         }

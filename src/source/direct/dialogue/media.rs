@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{Dialogue, Stage};
+use crate::hub::Way;
 use crate::source::direct::lane::{Path, Port, is_rtcp};
+use crate::vocabulary::TrackId;
 
 impl Dialogue {
     /// An interleaved packet. Before PLAY it is of another session (C26), between PLAY and its answer ours (C27).
@@ -19,8 +21,16 @@ impl Dialogue {
             return;
         };
         self.came_early(packet.len(), now);
+        self.heard_report(self.lanes[lane].track, &packet, now);
         let (clock, events) = (self.clock(now), &mut self.events);
         self.lanes[lane].packet(packet, clock, |event| events.push_back(event));
+    }
+
+    /// Records what the camera reports.
+    pub(super) fn heard_report(&self, track: TrackId, packet: &[u8], now: Instant) {
+        if let (Some(capture), true) = (&self.capture, is_rtcp(packet)) {
+            capture.rtcp(Way::Received, track, packet, now);
+        }
     }
 
     /// Media that comes and comes is the answer to PLAY: it must not add up, and some servers never give another.
@@ -76,6 +86,9 @@ impl Dialogue {
         let clock = self.clock(now);
         for lane in &mut self.lanes {
             let report = lane.report(clock);
+            if let Some(capture) = self.capture.as_ref().filter(|_| lane.heard()) {
+                capture.rtcp(Way::Sent, lane.track, &report, now);
+            }
             match &lane.path {
                 // Over TCP only of what came: an empty report says nothing that the connection does not.
                 Path::Tcp(channels) if lane.heard() => self.exchange.packet(channels.rtcp, &report),

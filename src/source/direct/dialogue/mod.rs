@@ -32,6 +32,7 @@ use super::login::Login;
 use super::notes::{Note, Notes};
 use super::reorder::Bounds;
 use crate::config::{Credentials, Flags, Quirks, Seen, SignOfLife};
+use crate::hub::{Capture, Way};
 use crate::rtsp::{Method, Request, Response, Status};
 use crate::sdp::{Description, Selection};
 use crate::source::error::{Error, Step};
@@ -97,6 +98,7 @@ pub(super) struct Dialogue {
     stage: Stage,
     framing: Framing,
     exchange: Exchange,
+    capture: Option<Arc<Capture>>,
     keep_alive: KeepAlive,
     /// The session's id; the first one counts where they differ (C47), or else the last.
     session: Option<String>,
@@ -149,6 +151,7 @@ impl Dialogue {
             stage: Stage::Describing,
             framing: Framing::new(),
             exchange: Exchange::default(),
+            capture: None,
             keep_alive: KeepAlive::new(),
             session: None,
             last_session: None,
@@ -284,7 +287,7 @@ impl Dialogue {
             }
             Some(Inbound::Data { channel, packet }) => self.interleaved(channel, packet, now),
             Some(Inbound::Response(response)) => self.response(response, now)?,
-            Some(Inbound::Request(request)) => self.request(&request),
+            Some(Inbound::Request(request)) => self.request(&request, now),
         }
         Ok(true)
     }
@@ -304,6 +307,7 @@ impl Dialogue {
         }
         let Some(lane) = self.lanes.iter().position(|lane| lane.track == track) else { return };
         self.came_early(packet.len(), now);
+        self.heard_report(track, &packet, now);
         let (clock, events) = (self.clock(now), &mut self.events);
         self.lanes[lane].datagram(port, from, packet, clock, |event| events.push_back(event));
     }
@@ -459,11 +463,30 @@ impl Dialogue {
             signature = Some(signed);
         }
         let request = request.header("User-Agent", USER_AGENT);
+        let before = self.exchange.out().len();
         self.exchange.send(ask, request, signature, rejected, now);
+        if let (Some(capture), Some(sent)) = (&self.capture, self.exchange.out().get(before..)) {
+            capture.message(Way::Sent, sent, now);
+        }
+    }
+
+    /// What is said from now on is recorded.
+    pub(super) fn record(&mut self, capture: Option<Arc<Capture>>) {
+        self.capture = capture;
+    }
+
+    /// Records what the camera said.
+    fn heard(&self, write: impl FnOnce(&mut Vec<u8>), now: Instant) {
+        if let Some(capture) = &self.capture {
+            let mut message = Vec::new();
+            write(&mut message);
+            capture.message(Way::Received, &message, now);
+        }
     }
 
     /// Answers what the camera asks: some look whether the client lives (C01).
-    fn request(&mut self, request: &Request) {
+    fn request(&mut self, request: &Request, now: Instant) {
+        self.heard(|out| request.write(out), now);
         let status = match request.method {
             Method::Options
             | Method::GetParameter
@@ -484,7 +507,11 @@ impl Dialogue {
         if let Some(session) = request.headers.get("Session") {
             response = response.header("Session", session);
         }
+        let before = self.exchange.out().len();
         self.exchange.answer(&response);
+        if let (Some(capture), Some(sent)) = (&self.capture, self.exchange.out().get(before..)) {
+            capture.message(Way::Sent, sent, now);
+        }
     }
 }
 

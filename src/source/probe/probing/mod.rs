@@ -62,6 +62,7 @@ impl Options {
             quirks: Arc::clone(&self.quirks),
             ask_options: true,
             notes: heard.notes(Arc::clone(tell)),
+            capture: None,
         }
     }
 }
