@@ -18,8 +18,6 @@ pub(super) async fn write(hub: &Hub, incidents: &Incidents) -> Infallible {
     // By stream, the session after which the last file was written.
     let mut written: BTreeMap<String, u64> = BTreeMap::new();
     loop {
-        // The hub outlives its followers.
-        let _ = changes.changed().await;
         let streams = hub.streams();
         written.retain(|name, _| streams.iter().any(|stream| stream.name() == name));
         for stream in &streams {
@@ -38,6 +36,8 @@ pub(super) async fn write(hub: &Hub, incidents: &Incidents) -> Infallible {
                 Err(error) => tracing::warn!(stream = name, %error, "cannot write into incidents.directory"),
             }
         }
+        // The hub outlives its followers.
+        let _ = changes.changed().await;
     }
 }
 
