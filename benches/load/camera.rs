@@ -7,6 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) const FPS: u32 = 30;
+/// With the framing of TCP.
+pub(crate) const BYTES_A_SECOND: u64 = (PACKETS * (PACKET + 4)) as u64 * FPS as u64;
 pub(crate) const PACKETS: usize = 12;
 /// RTP header, FU-A header, stamp, and filling.
 pub(crate) const PACKET: usize = 1389;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpStream, UdpSocket};
 
-use super::camera::{FPS, PACKET, PACKETS, STAMP, now};
+use super::camera::{BYTES_A_SECOND, FPS, PACKET, STAMP, now};
 use super::connect::Viewer;
 
 /// What viewers count together.
@@ -88,7 +88,7 @@ async fn watch_udp(_control: TcpStream, media: UdpSocket, tally: &RefCell<Tally>
 
 /// Reads half of what the camera sends, evenly, until the connection ends.
 pub(super) async fn read_slowly(mut socket: TcpStream, tally: &RefCell<Tally>) {
-    let rate = (PACKETS * (PACKET + 4)) as u64 * u64::from(FPS) / 2;
+    let rate = BYTES_A_SECOND / 2;
     let (mut framed, mut chunk) = (Vec::new(), vec![0; 16 << 10]);
     let (started, mut read) = (Instant::now(), 0);
     loop {
