@@ -124,6 +124,12 @@ fn descriptions_come_with_their_whole_body() {
 }
 
 #[test]
+fn the_end_of_a_session_needs_no_more_than_its_number() {
+    let response = device!("reolink_teardown");
+    assert_eq!((response.status, response.cseq()), (Status::OK, Some(7)));
+}
+
+#[test]
 fn a_blank_after_the_cseq_is_nothing() {
     let response = device!("longse_unauthorized");
     assert_eq!((response.status, response.cseq()), (Status::UNAUTHORIZED, Some(1)));

@@ -24,7 +24,7 @@ use retina::client::{
 use super::error::{Error, Step};
 use super::session::{Client, Data, Event, Local, Packet, Request, Session};
 use super::tracks::{no_tracks, wanted_tracks};
-use crate::config::CameraUrl;
+use crate::config::{CameraUrl, Flags, Quirks, Seen, SignOfLife};
 use crate::metrics::Metrics;
 use crate::rtp::rtcp;
 use crate::sdp::{self, Description};
@@ -35,6 +35,8 @@ pub(super) struct Cameras {
     cameras: Vec<CameraUrl>,
     /// `transport: auto`: what fails over UDP may do over TCP.
     udp_is_a_guess: bool,
+    /// Where another client is at hand for cameras that want what the library cannot be told.
+    profiles: Option<Arc<Quirks>>,
     metrics: Arc<Metrics>,
     /// The library's records of sessions whose TEARDOWN is under way. One to a session: a panic in the task of one
     /// makes everybody panic who waits for its group.
@@ -42,8 +44,13 @@ pub(super) struct Cameras {
 }
 
 impl Cameras {
-    pub(super) fn new(cameras: Vec<CameraUrl>, udp_is_a_guess: bool, metrics: Arc<Metrics>) -> Self {
-        Self { cameras, udp_is_a_guess, metrics, groups: RefCell::default() }
+    pub(super) fn new(
+        cameras: Vec<CameraUrl>,
+        udp_is_a_guess: bool,
+        profiles: Option<Arc<Quirks>>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { cameras, udp_is_a_guess, profiles, metrics, groups: RefCell::default() }
     }
 
     /// A group for one more session. Those that nobody holds any more, neither session nor TEARDOWN, are forgotten.
@@ -65,8 +72,12 @@ impl Client for Cameras {
         let camera = self.cameras[request.source].clone();
         let group = self.new_group();
         let udp_is_a_guess = self.udp_is_a_guess && request.transport == Transport::Udp;
+        let profiles = self.profiles.clone();
         Box::pin(async move {
             let described = Described::open(&camera, group, &request).await?;
+            if let Some(profiles) = profiles {
+                described.suits(&camera, &profiles)?;
+            }
             request.progress.answer();
             match described.play(request.transport, request.step_limit).await {
                 // It says so (461), or the library could not use its answer.
@@ -157,6 +168,25 @@ impl Described {
         Ok(Self { session, indices, description })
     }
 
+    /// Whether the library can do what the camera's profile asks for. It does not tell what the camera calls itself (`Server`):
+    /// only profiles that go by the URL or the description are found.
+    fn suits(&self, camera: &CameraUrl, profiles: &Quirks) -> Result<(), Error> {
+        let sdp = sdp::parse(self.session.sdp()).unwrap_or_default();
+        let seen = Seen {
+            url: camera.url().to_string(),
+            tool: sdp.tool.unwrap_or_default(),
+            session: sdp.name.unwrap_or_default(),
+            ..Seen::default()
+        };
+        match profiles.find(&seen) {
+            Some(profile) if beyond_retina(&profile.flags) => {
+                let message = format!("the profile {} asks for what retina cannot be told", profile.name);
+                Err(Error::new(FailureClass::Protocol, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Sets every track up and starts them. A track that the camera refuses to set up is left out, unless all are.
     async fn play(mut self, transport: Transport, limit: Duration) -> Result<Playing, Error> {
         let mut tracks = vec![None; self.session.streams().len()];
@@ -235,6 +265,13 @@ impl Session for Playing {
             }
         }
     }
+}
+
+/// Whether a profile asks for what the library cannot be told: it has a rhythm, an order and requests of its own. It answers a
+/// challenge once anyway, and is not asked for UDP.
+fn beyond_retina(flags: &Flags) -> bool {
+    let Flags { keep_alive, keep_alive_every, options_first, no_range, no_teardown, .. } = *flags;
+    keep_alive != SignOfLife::Auto || keep_alive_every.is_some() || options_first || no_range || no_teardown
 }
 
 /// What the sender report of a compound packet says; the first, if there are several.

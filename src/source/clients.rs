@@ -2,8 +2,10 @@
 //!
 //! `client: auto` begins with `retina`. Where it refuses what a camera sends, or panics on it, the direct client takes
 //! over: at once, in the same attempt, if that happens in the handshake, with the next session if it happens later. That
-//! is remembered for as long as the process runs, and said in words. What the library lacks is the direct client's from
-//! the start: TLS, tunnels, proxies, multicast, and UDP, where datagrams overtake each other.
+//! is remembered for as long as the process runs, and said in words. So it does where sessions end one like the other (the
+//! camera waits for another sign of life), and where the camera's profile asks for what the library cannot be told. What
+//! the library lacks is the direct client's from the start: TLS, tunnels, proxies, multicast, and UDP, where datagrams
+//! overtake each other.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -78,11 +80,12 @@ impl Clients {
     ) -> Self {
         let udp_is_a_guess = settings.transport == UpstreamTransport::Auto;
         let multicast = settings.transport == UpstreamTransport::Multicast;
+        let profiles = (settings.client == ClientChoice::Auto).then(|| Arc::clone(&quirks));
         let direct = Direct::new(cameras.to_vec(), settings.reach.clone(), multicast, udp_is_a_guess, quirks);
         let direct = direct.with_capture(capture);
         let needs = |camera: &CameraUrl| (camera.to_string(), beyond_retina(camera, settings));
         Self {
-            retina: Cameras::new(cameras.to_vec(), udp_is_a_guess, Arc::clone(&metrics)),
+            retina: Cameras::new(cameras.to_vec(), udp_is_a_guess, profiles, Arc::clone(&metrics)),
             direct: Arc::new(direct),
             choice: settings.client,
             cameras: cameras.iter().map(needs).collect(),
@@ -197,6 +200,16 @@ impl Client for Clients {
         };
         let profile = self.direct.profile(source).filter(|_| self.either || self.takes_direct(source, None));
         sentence.into_iter().chain(profile).collect()
+    }
+
+    fn end_alike(&self, source: usize, transport: Option<Transport>, span: Duration) -> bool {
+        if self.choice != ClientChoice::Auto || self.takes_direct(source, transport) {
+            return false;
+        }
+        let span = span.as_secs_f64();
+        let reason = format!("two of its sessions in a row ended by themselves after {span:.0} s");
+        self.memory.remember(&self.cameras[source].0, reason);
+        true
     }
 
     fn forgotten(&self) -> Option<Local<()>> {

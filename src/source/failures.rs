@@ -8,7 +8,7 @@ use super::error::Error;
 use super::policy::Fact;
 use super::sessions::Current;
 use crate::hub::Publisher;
-use crate::vocabulary::FailureClass;
+use crate::vocabulary::{FailureClass, Transport};
 
 impl Driver {
     /// Somebody asks for a new session.
@@ -29,13 +29,16 @@ impl Driver {
     /// The session that was published has ended.
     pub(super) fn ended(&mut self, current: Current, error: Error, publisher: &mut Publisher, now: Instant) {
         use FailureClass as F;
+        let (lasted, transport) = (current.lasted(), current.transport);
         let Current { source, since, rhythm, .. } = current;
         let known = &mut self.known[source];
         known.rhythm = Some(rhythm);
         if matches!(error.class, F::KeepAlive | F::EndOfStream | F::Reset | F::Stall | F::Protocol) {
             let span = now.saturating_duration_since(since);
             known.lifetime.ended(span, error.class == F::KeepAlive);
+            self.came_to_an_end(source, transport, lasted);
         }
+        let known = &mut self.known[source];
         let took_its_place = |attempt: &Attempt| attempt.source == source && attempt.is_playing();
         if matches!(error.class, F::EndOfStream | F::Reset)
             && self.sessions.attempts.iter().any(took_its_place)
@@ -44,6 +47,14 @@ impl Driver {
         }
         self.lost(source, &error, Some(since), publisher, now);
         self.say_goodbye(now);
+    }
+
+    /// A session ended by itself. Where one does as the other did, it may be for what the client does.
+    pub(super) fn came_to_an_end(&mut self, source: usize, transport: Option<Transport>, lasted: Duration) {
+        let known = &mut self.known[source];
+        if known.ends.ended(lasted) && self.client.end_alike(source, transport, lasted) {
+            (known.lifetime, known.ends) = Default::default();
+        }
     }
 
     /// An attempt has failed.

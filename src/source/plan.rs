@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::policy::{History, Lifetime, Limits, Liveness, Nature, Patience, Race, Strategy, Streak, Wins};
+use super::policy::{
+    Ends, History, Lifetime, Limits, Liveness, Nature, Patience, Race, Strategy, Streak, Wins,
+};
 use super::sessions::Rhythm;
 use crate::config::{CameraUrl, Race as RaceSetting, Retry, Source, Stream as Settings, UpstreamTransport};
 use crate::sdp::{Description, Selection};
@@ -37,6 +39,7 @@ pub(super) struct Known {
     pub(super) needs_password: bool,
     pub(super) history: History,
     pub(super) lifetime: Lifetime,
+    pub(super) ends: Ends,
     /// Of its last session.
     pub(super) rhythm: Option<Rhythm>,
     /// How long the last session took from the first SYN to its first packets.
@@ -125,6 +128,7 @@ impl Known {
             needs_password,
             history: History::new(limits(settings)),
             lifetime: Lifetime::default(),
+            ends: Ends::default(),
             rhythm: None,
             handshake: Duration::ZERO,
         };

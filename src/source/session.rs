@@ -51,6 +51,13 @@ pub(super) trait Client {
         Vec::new()
     }
 
+    /// Two sessions of a source in a row ended by themselves, each after about this time; returns whether another client speaks
+    /// with it from now on.
+    fn end_alike(&self, source: usize, transport: Option<Transport>, span: Duration) -> bool {
+        let _ = (source, transport, span);
+        false
+    }
+
     /// Ready when cameras have forgotten what did not hear its goodbye; `None` when there is nothing like that.
     fn forgotten(&self) -> Option<Local<()>>;
 }

@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time;
 
@@ -148,6 +148,12 @@ impl Sessions {
 }
 
 impl Current {
+    /// How long media came.
+    pub(super) fn lasted(&self) -> Duration {
+        let last = self.last.iter().flatten().max().copied().unwrap_or(self.since);
+        last.saturating_duration_since(self.since)
+    }
+
     fn poll(&mut self, publisher: &mut Publisher, metrics: &Metrics, cx: &mut Context<'_>) -> Poll<Error> {
         for _ in 0..MAX_EVENTS {
             let session = &mut self.session;

@@ -87,6 +87,7 @@ impl Driver {
                 Some(Error::new(FailureClass::Stall, why))
             }
         };
+        let (lasted, transport) = (current.lasted(), current.transport);
         self.known[old].rhythm = Some(current.rhythm.clone());
         match failure {
             Some(error) => {
@@ -95,6 +96,9 @@ impl Driver {
                     tracing::warn!(reason = error.class.as_str(), "{error}: {why}");
                 }
                 publisher.failed(error.class, error.message.clone(), Duration::ZERO, why);
+                if error.class == FailureClass::Stall {
+                    self.came_to_an_end(old, transport, lasted);
+                }
                 if old == source {
                     return self.known[source].history.replaced(error.class, now);
                 }

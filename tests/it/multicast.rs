@@ -10,7 +10,7 @@ use crate::support::camera::{Audio, Camera, Close};
 use crate::support::relay::{Relay, camera_settings};
 use crate::support::rtp::{Rtcp, Rtp, reception};
 use crate::support::viewer::{Ended, Viewer, assert_no_gap, stamps};
-use crate::support::{PATIENCE, eventually};
+use crate::support::{PATIENCE, eventually, within};
 
 /// A relay of a camera in manual mode that has taken the first frame; viewers may have it by multicast.
 async fn relay_of(camera: &Camera) -> Relay {
@@ -283,7 +283,58 @@ async fn who_hears_a_stream_whose_codec_changes_has_to_describe_again() {
 }
 
 #[tokio::test]
-async fn a_viewer_is_disconnected_and_times_out_without_the_others() {
+async fn who_gives_no_sign_of_life_is_out_and_the_others_go_on() {
+    let camera = Camera::builder().gop(5).start().await;
+    let relay = Relay::builder()
+        .stream("cam", settings(&camera))
+        .settings(|settings| settings.session_timeout = Duration::from_secs(2))
+        .start()
+        .await;
+    relay.live("cam").await;
+    let url = relay.url("cam");
+    let ((mut silent, _), (mut lively, _)) =
+        (Viewer::play_multicast(&url).await, Viewer::play_multicast(&url).await);
+    // The media of a group needs no connection, and shows no life.
+    silent.finish().await;
+    let mut packets = Vec::new();
+    within("the silent one is out", PATIENCE, async {
+        while relay.stream("cam").viewers().len() == 2 {
+            lively.get_parameter().await.ok();
+            packets.extend(lively.packets(0, 10).await);
+        }
+    })
+    .await;
+    let out = |reason| {
+        relay.metric(&format!(r#"fanlight_viewer_disconnects_total{{reason="{reason}",stream="cam"}}"#))
+    };
+    assert_eq!(out("timeout"), 1.0);
+    let mut again = Viewer::open(&url).await;
+    again.session.clone_from(&silent.session);
+    assert_eq!(again.get_parameter().await.status, 454);
+    lively.get_parameter().await.ok();
+    packets.extend(lively.packets(0, 30).await);
+    assert_no_gap(&packets);
+}
+
+/// A camera sends over TCP what no datagram holds without the network's cutting it into fragments.
+#[tokio::test]
+async fn packets_larger_than_a_network_takes_are_cut_for_the_group() {
+    for size in [1_600, 20_000, 60_000] {
+        let camera = Camera::builder().gop(2).packets_per_frame(3).packet_size(size).manual().start().await;
+        let relay = relay_of(&camera).await;
+        let (mut viewer, _) = Viewer::play_multicast(&relay.url("cam")).await;
+        camera.frames(3).await;
+        let mut heard = viewer.next_frame().await;
+        heard.extend(viewer.next_frame().await);
+        assert_no_gap(&heard);
+        let sizes: Vec<usize> = heard.iter().map(|packet| packet.payload.len()).collect();
+        assert!(sizes.iter().all(|part| *part <= 1_388), "{size}: {sizes:?}");
+        assert!(sizes.iter().sum::<usize>() >= 6 * size, "{size}: {sizes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_is_disconnected_without_the_others() {
     let camera = Camera::builder().gop(2).manual().start().await;
     let relay = relay_of(&camera).await;
     let url = relay.url("cam");

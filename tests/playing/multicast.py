@@ -19,8 +19,13 @@ def follow_each_other(name, seen):
         raise Failure(f"{name}: {len(seen)} pictures, not one after the other: {seen}")
 
 
+def comes_up(relay, stream, seconds=60):
+    """A server that encodes takes its time for its first picture where others want the machine too."""
+    relay.wait_for(f"{stream} is up", lambda: relay.metric("fanlight_source_up", stream=stream) == [1.0], seconds)
+
+
 def ffmpeg(url):
-    follow_each_other("ffmpeg", numbers(url, TRANSPORT))
+    follow_each_other("ffmpeg", numbers(url, TRANSPORT, joins=True))
 
 
 def gstreamer(url):
@@ -45,10 +50,12 @@ def one_flow():
             "alone": f'source: "{server.url}/count"',
         }
         with Upstream(folder, streams, rtsp=rtsp) as relay:
+            for stream in streams:
+                comes_up(relay, stream)
             url = relay.url_of("group")
             far = {"far": f'source: "{url}", transport: multicast, source_address: 127.0.0.1'}
             with Upstream(folder, far) as behind:
-                behind.wait_for("it hears the flow", lambda: behind.metric("fanlight_source_up", stream="far") == [1.0], 20)
+                comes_up(behind, "far")
                 all_at_once([(ffmpeg, url), (ffmpeg, url), (gstreamer, url), (gstreamer, url), (misses_nothing, behind, "far")])
             sessions = relay.metric("fanlight_viewer_sessions_total", stream="group", transport="multicast")
             # A player may begin a second one.
@@ -73,6 +80,7 @@ def from_another_network():
         streams = {"group": f'source: "{server.url}/count", multicast: 239.255.118.9:5004'}
         network.inside("ip", "route", "add", "224.0.0.0/4", "dev", network.theirs)
         with Upstream(folder, streams, rtsp=rtsp, host="0.0.0.0") as relay:
+            comes_up(relay, "group")
             url = f"rtsp://{network.relay}:{relay.rtsp}/group"
             follow_each_other("ffmpeg", numbers(url, TRANSPORT, prefix=network.prefix()))
             if "239.255.118.9" in run("ss", "-Huan")[1].replace("239.255.118.9:5005", ""):

@@ -18,8 +18,13 @@ PICTURES = 75
 WIDTH, HEIGHT = 16, 9
 
 
-def numbers(url, transport="tcp", pictures=PICTURES, prefix=()):
-    """The numbers of so many pictures, as ffmpeg decodes them; a complaint of it fails."""
+BEFORE_THE_FIRST = re.compile(r"\[h264 @ 0x[0-9a-f]+\] (Missing reference picture, default is \d+|decode_slice_header error|no frame!)")
+"""What ffmpeg says of pictures whose key frame went by before it came."""
+
+
+def numbers(url, transport="tcp", pictures=PICTURES, prefix=(), joins=False):
+    """The numbers of so many pictures, as ffmpeg decodes them; a complaint of it fails. Who `joins` others hears the rest of
+    what they have begun first."""
     command = (
         *prefix, "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-rtsp_transport", transport, "-i", url,
         "-vf", f"scale={WIDTH}:{HEIGHT}:flags=area", *DECODE, "-frames:v", str(pictures), "-pix_fmt", "gray",
@@ -29,8 +34,10 @@ def numbers(url, transport="tcp", pictures=PICTURES, prefix=()):
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, check=False)
     except subprocess.TimeoutExpired as late:
         raise Failure(f"ffmpeg {url}: {len(late.stdout or b'') // (WIDTH * HEIGHT)} pictures in {LIMIT} s") from None
-    if done.returncode != 0 or done.stderr:
-        raise Failure(f"ffmpeg {url}: exit {done.returncode}, printed: {done.stderr.decode('utf8', 'replace')[-2000:]}")
+    said = done.stderr.decode("utf8", "replace")
+    complaints = [line for line in said.splitlines() if not (joins and BEFORE_THE_FIRST.fullmatch(line.strip()))]
+    if done.returncode != 0 or complaints:
+        raise Failure(f"ffmpeg {url}: exit {done.returncode}, printed: {said[-2000:]}")
     rows = [done.stdout[at : at + WIDTH] for at in range(0, len(done.stdout), WIDTH * HEIGHT)]
     return [sum((row[bit] > 128) << (WIDTH - 1 - bit) for bit in range(WIDTH)) for row in rows]
 

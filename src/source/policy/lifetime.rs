@@ -33,6 +33,25 @@ impl Lifetime {
     }
 }
 
+/// Finds sessions that end one like the other: the client may do something that this camera does not take, or not do what it
+/// waits for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ends(Option<Duration>);
+
+impl Ends {
+    /// A session ended by itself, or its media did, after this time; returns whether that was as with the one before.
+    pub fn ended(&mut self, span: Duration) -> bool {
+        let alike = |last: Duration| last.abs_diff(span) <= SLACK.max(span / 10);
+        self.0.replace(span).is_some_and(alike) && span >= SHORTEST_TIMEOUT
+    }
+}
+
+/// The end is seen between two packets, and the beginning with a key frame: a second of it, or a tenth.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// No camera forgets a session sooner: what ends before that has another reason.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1500);
+
 /// Sessions that last no longer are not renewed: that would be most of what there is to do.
 const SHORTEST: Duration = Duration::from_secs(4);
 
@@ -74,6 +93,17 @@ mod tests {
         assert_eq!(lifetime.renew_after(), Some(Duration::from_millis(50_500)));
         lifetime.ended(s(400), false);
         assert_eq!(lifetime.renew_after(), None);
+    }
+
+    #[test]
+    fn sessions_that_end_one_like_the_other_are_noticed_with_the_second() {
+        let ends = |spans: &[u64]| {
+            let mut ends = Ends::default();
+            spans.iter().map(|span| ends.ended(s(*span))).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(&[60, 63, 900, 60]), [false, true, false, false]);
+        assert_eq!(ends(&[2, 2]), [false, true]);
+        assert_eq!(ends(&[0, 0, 1, 1]), [false; 4], "a camera that dies at once has another trouble");
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod words;
 pub use adaptive::{Decision, Fact, Failed, History, Limits, Race, Wins};
 pub use choice::{Choice, FailBack, Next};
 pub use governor::{Governor, Spacing};
-pub use lifetime::Lifetime;
+pub use lifetime::{Ends, Lifetime};
 pub use liveness::{Liveness, Nature, Patience, Verdict};
 pub use loss::Loss;
 pub use race::{Heat, SILENT_HOST};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fanlight::config::{ClientChoice, UpstreamTransport};
 
-use super::camera::{Reply, Script};
+use super::camera::{Camera, Reply, Script};
 use super::{Refused, Relayed, by, rows};
 
 fn script() -> Script {
@@ -172,14 +172,39 @@ rows! {
         => Refused("neither RTSP nor RTP");
 }
 
-/// By the direct client, whose profile of such servers knows: with `client: auto` each session lasts for as long as the camera
-/// keeps it, since retina sees nothing to refuse.
-#[tokio::test]
-async fn c15_a_session_that_lives_by_what_is_not_listed() {
-    let script = script()
+/// GET_PARAMETER alone keeps its sessions alive, and is not listed.
+fn evostream() -> Script {
+    script()
         .with("OPTIONS", ", GET_PARAMETER", "")
         .with("*", "timeout=60", "timeout=2")
         .with("*", "Server: Deviant", "Server: EvoStream Media Server")
-        .forgets(&["GET_PARAMETER"], Duration::from_secs(2));
-    by(ClientChoice::Direct, "c15", script, UpstreamTransport::Tcp, Relayed).await;
+        .forgets(&["GET_PARAMETER"], Duration::from_secs(2))
+}
+
+/// The direct client's profile of such servers knows. retina does not tell who the server is: that its sessions end one like the
+/// other does.
+#[tokio::test]
+async fn c15_a_session_that_lives_by_what_is_not_listed() {
+    let camera = by(ClientChoice::Direct, "c15", evostream(), UpstreamTransport::Tcp, Relayed).await;
+    assert_eq!(asked(&camera, "PLAY"), 1);
+    let camera = by(ClientChoice::Auto, "c15", evostream(), UpstreamTransport::Tcp, Relayed).await;
+    let sessions = asked(&camera, "PLAY");
+    // A third may have begun when the media of the second stopped.
+    assert!((3..=4).contains(&sessions), "two sessions of retina's, and one that lasts: {sessions}");
+}
+
+/// A description tells the profile before the first session.
+#[tokio::test]
+async fn c15_a_family_that_is_known_by_its_description() {
+    let script = evostream().sdp_with("s=x", "s=IP Camera Video").with(
+        "*",
+        "Server: EvoStream Media Server",
+        "Server: x",
+    );
+    let camera = by(ClientChoice::Auto, "c15", script, UpstreamTransport::Tcp, Relayed).await;
+    assert_eq!((asked(&camera, "DESCRIBE"), asked(&camera, "PLAY")), (2, 1));
+}
+
+fn asked(camera: &Camera, method: &str) -> usize {
+    camera.log.lock().unwrap().iter().filter(|ask| ask.method == method).count()
 }
