@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, broadcast, watch};
 
+use super::back_channel::BackChannel;
 use super::burst::Burst;
 use super::cache::GopCache;
 use super::publisher::Publisher;
@@ -46,6 +47,7 @@ pub struct Stream {
     /// The numbers of a JPEG track while its camera is away. Locked when an outage begins or ends, and once a second
     /// while it lasts.
     standby: Mutex<Option<Standby>>,
+    back_channel: Option<Arc<BackChannel>>,
 }
 
 /// An outage in progress.
@@ -61,6 +63,8 @@ impl Stream {
     pub fn new(name: &str, metrics: Arc<StreamMetrics>, viewing: Viewing) -> (Arc<Self>, Publisher) {
         let status = Status::new();
         metrics.phase(status.phase);
+        let (back_channel, said) =
+            viewing.back_channel.then(|| BackChannel::new(Arc::clone(&metrics))).unzip();
         let stream = Arc::new(Self {
             name: name.to_owned(),
             made: Instant::now(),
@@ -78,8 +82,9 @@ impl Stream {
             outage: Mutex::default(),
             record: Mutex::default(),
             standby: Mutex::default(),
+            back_channel,
         });
-        let publisher = Publisher::new(Arc::clone(&stream));
+        let publisher = Publisher::new(Arc::clone(&stream), said);
         (stream, publisher)
     }
 
@@ -91,6 +96,11 @@ impl Stream {
     /// How it is given to its viewers.
     pub fn viewing(&self) -> &Viewing {
         &self.viewing
+    }
+
+    /// The way back to its camera, where it is configured.
+    pub fn back_channel(&self) -> Option<&Arc<BackChannel>> {
+        self.back_channel.as_ref()
     }
 
     /// The bursts since the newest key frame, or none where there is none to begin with. Every burst published later

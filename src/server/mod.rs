@@ -21,6 +21,7 @@ mod requests;
 mod scratch;
 mod secure;
 mod session;
+mod talk;
 mod tunnel;
 mod udp;
 

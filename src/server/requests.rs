@@ -12,11 +12,12 @@ use super::fanout::{Line, Subscriber};
 use super::mount::Mount;
 use super::player::Carrier;
 use super::session::{Session, Viewer};
+use super::talk::{self, Part, Wanted};
 use super::udp::{Command, UdpHandle, UdpSession};
 use crate::hub::Described;
 use crate::rtsp::transport::{self, Channels, Grant, Offer, PortPair};
 use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
-use crate::sdp::{self, Description, Range, Track};
+use crate::sdp::{self, Description, Range};
 use crate::vocabulary::{Disconnect, Transport};
 
 /// Dropped once an answer is written: a UDP session then sends.
@@ -60,6 +61,9 @@ impl Connection {
 
     async fn dispatch(&mut self, request: &Request) -> (Response, Written) {
         let Ok(uri) = Uri::parse(&request.uri) else { return (Response::new(Status::BAD_REQUEST), None) };
+        if let Some(refused) = self.lacks_back_channel(request, uri.as_ref()) {
+            return (refused, None);
+        }
         match (&request.method, uri) {
             (Method::Describe, Some(uri)) => (self.describe(request, &uri).await, None),
             (Method::Setup, Some(uri)) => {
@@ -148,13 +152,25 @@ impl Connection {
             return no_such_track(&mount, &described.description);
         }
         let description = asked.as_ref().unwrap_or(&described.description);
-        let only = match description.tracks.as_slice() {
-            [only] => Some(only.id),
+        let back = match self.described_back(request, uri, &mount, &described) {
+            Ok(back) => back,
+            Err(lacks) => return lacks,
+        };
+        let only = match (description.tracks.as_slice(), &back) {
+            ([only], None) => Some(only.id),
             _ => None,
         };
-        self.described =
-            Some(Shown { stream: Arc::downgrade(mount.stream()), generation: described.generation, only });
-        let sdp = description.write(mount.stream().name(), described.version, range);
+        self.described = Some(Shown {
+            stream: Arc::downgrade(mount.stream()),
+            generation: described.generation,
+            only,
+            talks: back.is_some(),
+        });
+        let (name, version) = (mount.stream().name(), described.version);
+        let sdp = match &back {
+            Some(back) => description.write_with(back, name, version, range),
+            None => description.write(name, version, range),
+        };
         Response::new(Status::OK)
             .header("Content-Base", uri.content_base(&self.local.to_string()))
             .body("application/sdp", sdp)
@@ -185,33 +201,48 @@ impl Connection {
             }
             None => {}
         }
-        let only = self.shown(&mount).and_then(|shown| shown.only);
-        let track = Session::find_track(&described.description, uri, only)?.clone();
-        let offer = self.choose(request, found.as_ref()).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
+        let part = if self.means_back_channel(request, uri, &mount, &described) {
+            Wanted::Talk(described.description.back_channel_id())
+        } else {
+            let only = self.shown(&mount).and_then(|shown| shown.only);
+            Wanted::Track(Box::new(Session::find_track(&described.description, uri, only)?.clone()))
+        };
+        let offer = self
+            .choose(request, found.as_ref(), matches!(part, Wanted::Talk(_)))
+            .ok_or(Status::UNSUPPORTED_TRANSPORT)?;
         match (found, offer) {
             (Some(Found::Here(index)), Offer::Tcp(wanted)) => {
-                let channels =
-                    self.free_channels(wanted, self.sessions[index].session().carrier(track.id))?;
-                Ok(set_up_here(&mut self.sessions[index].session_mut(), &track, channels))
+                let had = self.sessions[index].session().carrier(part.id());
+                let channels = self.free_channels(wanted, had)?;
+                let mut session = self.sessions[index].session_mut();
+                match part.granted(&mount, session.id(), self.peer.ip()) {
+                    Ok(part) => Ok(set_up_here(&mut session, part, channels)),
+                    Err(refused) => Ok(refused.header("Session", session.header())),
+                }
             }
             (Some(Found::Udp(handle)), Offer::Udp(client)) => {
-                self.set_up_udp(&handle, mount, generation, track, client).await
+                let id = session_header(request).and_then(session_id::parse).map_or("", |(id, _)| id);
+                match part.granted(&mount, id, self.peer.ip()) {
+                    Ok(part) => self.set_up_udp(&handle, mount, generation, part, client).await,
+                    Err(refused) => Ok(refused.header("Session", id)),
+                }
             }
             (None, Offer::Tcp(wanted)) => {
                 let channels = self.free_channels(wanted, None)?;
                 let transport = self.outbox.transport();
-                let mut session = match self.new_session(mount, &described, uri, request, transport) {
-                    Ok(session) => session,
-                    Err(full) => return Ok(crowded(&full)),
-                };
-                let response = set_up_here(&mut session, &track, channels);
+                let (mut session, part) =
+                    match self.new_session(mount, &described, uri, request, transport, part) {
+                        Ok(made) => made,
+                        Err(refused) => return Ok(refused),
+                    };
+                let response = set_up_here(&mut session, part, channels);
                 self.sessions.push(Subscriber::new(session, Line::Connection(Rc::clone(&self.outbox))));
                 Ok(response)
             }
             (None, Offer::Udp(client)) => {
-                match self.new_session(mount, &described, uri, request, Transport::Udp) {
-                    Ok(session) => self.start_udp(session, &track, client),
-                    Err(full) => Ok(crowded(&full)),
+                match self.new_session(mount, &described, uri, request, Transport::Udp, part) {
+                    Ok((session, part)) => self.start_udp(session, part, client),
+                    Err(refused) => Ok(refused),
                 }
             }
             // One transport for a session: what is asked for is not to be had.
@@ -228,14 +259,18 @@ impl Connection {
     }
 
     /// What was last described here, if it was this stream.
-    fn shown(&self, mount: &Mount) -> Option<&Shown> {
+    pub(super) fn shown(&self, mount: &Mount) -> Option<&Shown> {
         self.described.as_ref().filter(|shown| shown.stream.ptr_eq(&Arc::downgrade(mount.stream())))
     }
 
     /// The first alternative of the `Transport` header that can be served here.
-    fn choose(&self, request: &Request, found: Option<&Found>) -> Option<Offer> {
+    fn choose(&self, request: &Request, found: Option<&Found>, talks: bool) -> Option<Offer> {
         let offers = request.headers.get_all("Transport").flat_map(transport::parse).collect::<Vec<_>>();
-        let mut offers = offers.iter().filter_map(transport::TransportSpec::offer);
+        let mut offers = offers.into_iter().filter_map(|offer| {
+            // Who talks may say that it records.
+            let mode = if talks { transport::Mode::Play } else { offer.mode };
+            transport::TransportSpec { mode, ..offer }.offer()
+        });
         // Who asks over TLS does not want its media in the clear, and who comes through a tunnel cannot be reached otherwise.
         let in_clear = self.outbox.transport() == Transport::Tcp && self.tunnel.is_none();
         offers.find(|offer| match (offer, found) {
@@ -253,9 +288,10 @@ impl Connection {
         uri: &Uri,
         request: &Request,
         transport: Transport,
-    ) -> Result<Session, Full> {
+        part: Wanted,
+    ) -> Result<(Session, Part), Response> {
         let viewer = Viewer {
-            place: self.shared.admission.session(self.peer.ip())?,
+            place: self.shared.admission.session(self.peer.ip()).map_err(|full| crowded(&full))?,
             peer: self.peer.ip(),
             transport,
             user_agent: request
@@ -264,7 +300,9 @@ impl Connection {
                 .map(|agent| agent.chars().take(MAX_AGENT).collect()),
         };
         let base = uri.content_base(&self.local.to_string());
-        Ok(Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout))
+        let session = Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout);
+        let part = part.granted(session.mount(), session.id(), self.peer.ip())?;
+        Ok((session, part))
     }
 
     /// The channels that a track gets, `again` being those it has.
@@ -294,16 +332,11 @@ impl Connection {
     ///
     /// # Errors
     /// 461 without UDP, or when the ports are another viewer's; nothing is left of the session then.
-    fn start_udp(
-        &mut self,
-        mut session: Session,
-        track: &Track,
-        client: PortPair,
-    ) -> Result<Response, Status> {
+    fn start_udp(&mut self, mut session: Session, part: Part, client: PortPair) -> Result<Response, Status> {
         let ports = Arc::clone(self.shared.udp.as_ref().ok_or(Status::UNSUPPORTED_TRANSPORT)?);
         let (mut seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.owner());
         let carrier = seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
-        let ssrc = session.set_up(track, carrier)?;
+        let ssrc = session.set_up(part, carrier)?;
         let response = Response::new(Status::OK)
             .header("Transport", Grant::Udp { client, server: ports.ports(), ssrc })
             .header("Session", session.header());
@@ -327,12 +360,12 @@ impl Connection {
         handle: &UdpHandle,
         mount: Mount,
         generation: u32,
-        track: Track,
+        part: Part,
         client: PortPair,
     ) -> Result<Response, Status> {
         let server = self.shared.udp.as_ref().ok_or(Status::UNSUPPORTED_TRANSPORT)?.ports();
         let (reply, answer) = oneshot::channel();
-        let command = Command::SetUp { mount, generation, track: Box::new(track), client, reply };
+        let command = Command::SetUp { mount, generation, part, client, reply };
         if !handle.send(command).await {
             return Err(Status::SESSION_NOT_FOUND);
         }
@@ -346,9 +379,9 @@ impl Connection {
 }
 
 /// Sets a track of an interleaved session up.
-fn set_up_here(session: &mut Session, track: &Track, channels: Channels) -> Response {
+fn set_up_here(session: &mut Session, part: Part, channels: Channels) -> Response {
     let carrier = Carrier::Channels { rtp: channels.rtp, rtcp: channels.rtcp };
-    match session.set_up(track, carrier) {
+    match session.set_up(part, carrier) {
         Ok(ssrc) => Response::new(Status::OK)
             .header("Transport", Grant::Tcp { channels, ssrc })
             .header("Session", session.header()),
@@ -394,10 +427,11 @@ fn crowded(full: &Full) -> Response {
         .body("text/plain; charset=utf-8", format!("too many viewers: {full}\n"))
 }
 
-/// The options of `Require` and `Proxy-Require`: the server has none (RFC 2326 sections 12.27 and 12.32).
+/// The options of `Require` and `Proxy-Require` that no stream has (RFC 2326 sections 12.27 and 12.32).
 fn unsupported(request: &Request) -> Option<String> {
     let headers = ["Require", "Proxy-Require"];
-    let tags: Vec<&str> = headers.iter().flat_map(|name| request.headers.list(name)).collect();
+    let tags = headers.iter().flat_map(|name| request.headers.list(name)).filter(|tag| !talk::is_tag(tag));
+    let tags: Vec<&str> = tags.collect();
     (!tags.is_empty()).then(|| tags.join(", "))
 }
 

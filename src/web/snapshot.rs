@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::troubles::{ErrorState, OutagesState};
-use crate::hub::{Failure, Status, Stream, TrackStats, Viewer};
+use crate::hub::{BackChannel, Failure, Status, Stream, Talker, TrackStats, Viewer};
 use crate::metrics::TrackMetrics;
 use crate::rtp::WallTime;
 use crate::sdp::Track;
@@ -23,8 +23,29 @@ pub(super) struct StreamState {
     pub(super) bit_rate: u64,
     pub(super) tracks: Vec<TrackState>,
     pub(super) viewers: ViewerCount,
+    /// `None` where none is configured.
+    backchannel: Option<BackChannelState>,
     /// `None` while nothing has been sent to anybody who watches.
     pub(super) latency_ms: Option<Latency>,
+}
+
+/// The way back to a camera.
+#[derive(Debug, Serialize)]
+struct BackChannelState {
+    /// What the camera listens to, such as `PCMU/8000`; `None` while it does not.
+    encoding: Option<String>,
+    talker: Option<TalkerState>,
+}
+
+/// Who talks to a camera.
+#[derive(Debug, Serialize)]
+struct TalkerState {
+    /// The viewer's id; `None` until it plays.
+    viewer: Option<u64>,
+    peer: String,
+    since: String,
+    /// RTP packets of it that were passed on.
+    packets: u64,
 }
 
 /// Where to watch a stream.
@@ -152,10 +173,25 @@ impl StreamState {
                 tls: over(Transport::Tls),
                 udp: over(Transport::Udp),
             },
+            backchannel: stream.back_channel().map(|channel| BackChannelState::new(stream, channel)),
             latency_ms: Latency::over(
                 viewers.iter().filter(|viewer| viewer.packets() > 0).map(|v| v.latency()),
             ),
         }
+    }
+}
+
+impl BackChannelState {
+    fn new(stream: &Stream, channel: &BackChannel) -> Self {
+        let name =
+            |track: Track| format!("{}/{}", track.encoding.as_deref().unwrap_or("unknown"), track.clock_rate);
+        let talker = |talker: Talker| TalkerState {
+            viewer: talker.viewer.as_ref().map(|viewer| viewer.id),
+            peer: talker.peer.to_canonical().to_string(),
+            since: time_of(stream, talker.since),
+            packets: talker.packets(),
+        };
+        Self { encoding: channel.offered().map(name), talker: channel.talker().map(talker) }
     }
 }
 

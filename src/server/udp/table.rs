@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::learn::{self, Port};
 use crate::rtsp::transport::PortPair;
 use crate::rtsp::{Request, Response, Uri};
-use crate::sdp::Track;
 use crate::server::mount::Mount;
 use crate::server::player::Carrier;
+use crate::server::talk::Part;
 
 /// The UDP sessions of a server.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ pub(in crate::server) enum Command {
     SetUp {
         mount: Mount,
         generation: u32,
-        track: Box<Track>,
+        part: Part,
         client: PortPair,
         reply: oneshot::Sender<Result<(u32, String), Box<Response>>>,
     },
@@ -71,7 +71,7 @@ pub(in crate::server) enum Command {
         answered: oneshot::Receiver<()>,
     },
     /// A datagram of the viewer.
-    Received(Box<[u8]>),
+    Received { from: SocketAddr, datagram: Box<[u8]> },
     /// A datagram from another port of the viewer's address.
     Opened { from: SocketAddr, port: Port, datagram: Box<[u8]> },
     /// A request of the viewer that is not about this session alone.
@@ -106,7 +106,7 @@ impl UdpTable {
     pub(super) fn received(&self, from: SocketAddr, port: Port, datagram: &[u8]) {
         let mut sessions = self.lock();
         let (handle, command) = match sessions.by_address.get(&from) {
-            Some(handle) => (handle.clone(), Command::Received(datagram.into())),
+            Some(handle) => (handle.clone(), Command::Received { from, datagram: datagram.into() }),
             None => match sessions.meant(from, datagram) {
                 Some(handle) => (handle, Command::Opened { from, port, datagram: datagram.into() }),
                 None => return,

@@ -13,6 +13,7 @@
 //! | [`target`], [`link`], [`udp`] | what to open, the connection, the ports |
 //! | [`tls`], [`tunnel`], [`proxy`] | what may stand between connection and RTSP |
 //! | [`warm`] | a connection kept for later |
+//! | [`voice`] | what viewers say to the camera |
 //! | [`teardowns`] | sessions on their way out |
 //!
 //! What a camera can make it hold: a frame or message of at most 80 KiB in a buffer of at most 256 KiB, an SDP of at most
@@ -39,6 +40,7 @@ mod tests;
 mod tls;
 mod tunnel;
 mod udp;
+mod voice;
 mod warm;
 
 use std::time::Instant;

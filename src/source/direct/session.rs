@@ -20,7 +20,7 @@ use super::teardowns::Teardowns;
 use super::udp::Ports;
 use crate::config::CameraUrl;
 use crate::rtsp::transport::Channels;
-use crate::sdp::Description;
+use crate::sdp::{Description, Track};
 use crate::source::error::{Error, Step};
 use crate::vocabulary::{FailureClass, TrackId, Transport};
 
@@ -84,9 +84,9 @@ impl Described {
         }
     }
 
-    /// The profile that applies to the camera, in words.
-    pub(in crate::source) fn profile(&self) -> Option<&str> {
-        self.wire.dialogue.profile()
+    /// What is known of the camera by now, a sentence each.
+    pub(in crate::source) fn learned(&self) -> Vec<String> {
+        self.wire.dialogue.learned()
     }
 
     /// Sets every track up and starts them. A track that the camera refuses to set up is left out, unless all are.
@@ -104,6 +104,21 @@ impl Described {
 }
 
 impl Playing {
+    /// What is known of the camera by now, a sentence each.
+    pub(in crate::source) fn learned(&self) -> Vec<String> {
+        self.wire.as_ref().map(|wire| wire.dialogue.learned()).unwrap_or_default()
+    }
+
+    /// Where the camera listens, if it does.
+    pub(in crate::source) fn back_channel(&self) -> Option<&Track> {
+        self.wire.as_ref()?.dialogue.listens()
+    }
+
+    /// Sends a viewer's packet to the camera, with the next poll; `false` where the camera does not get it.
+    pub(in crate::source) fn say(&mut self, packet: &[u8]) -> bool {
+        self.wire.as_mut().is_some_and(|wire| wire.dialogue.say(packet, Instant::now()))
+    }
+
     /// The next thing the camera sent. `Ready(None)` when it closed the connection.
     pub(in crate::source) fn poll_next(
         &mut self,
@@ -159,6 +174,7 @@ async fn describe(target: &Target, reach: &Reach) -> Result<Wire, Stop> {
         step: reach.limit,
         reorder: reach.way.reorder_window,
         tracks: reach.tracks.clone(),
+        back_channel: reach.back_channel,
         quirks: Arc::clone(&reach.quirks),
         seed: rand::random(),
     };
@@ -236,7 +252,9 @@ impl Wire {
         let local = self.link.local;
         let no_ports = |error: &io::Error| Stop::from(io_error(error, Step::Setup, "a pair of UDP ports"));
         let mut offers = Vec::new();
-        for (index, track) in self.dialogue.description().tracks.iter().enumerate() {
+        for (index, track) in self.dialogue.set_ups().enumerate() {
+            // What goes back to a camera goes to nobody else.
+            let multicast = multicast && index < self.dialogue.description().tracks.len();
             offers.push(match transport {
                 Transport::Tcp | Transport::Tls => Offer::Tcp(Channels::nth(index).ok_or_else(|| {
                     let words = "the camera's SDP has more tracks than there are channels";
@@ -246,7 +264,7 @@ impl Wire {
                 Transport::Udp => {
                     let ports = Ports::bind(local).map_err(|error| no_ports(&error))?;
                     let pair = ports.pair();
-                    self.ports.push((track.id, ports));
+                    self.ports.push((track, ports));
                     Offer::Udp(pair)
                 }
             });

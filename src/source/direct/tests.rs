@@ -86,7 +86,8 @@ async fn listen() -> (TcpListener, SocketAddr) {
 fn reach() -> Reach {
     let way = crate::config::Reach::default();
     let quirks = crate::config::Quirks::built_in();
-    Reach { limit: Duration::from_secs(10), multicast: false, tracks: Selection::default(), way, quirks }
+    let (tracks, back_channel) = (Selection::default(), false);
+    Reach { limit: Duration::from_secs(10), multicast: false, tracks, back_channel, way, quirks }
 }
 
 /// Plays a camera until as many packets came; gives their sequence numbers.
