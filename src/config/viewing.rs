@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::multicast::{self, Group};
 use super::reader::{Key, Value};
 use super::stream::Draft;
 
@@ -20,6 +21,8 @@ pub struct Viewing {
     pub gop_cache_age: Duration,
     /// One viewer at a time may talk to the camera (ONVIF streaming specification, section 5.3).
     pub back_channel: bool,
+    /// Whether viewers may have it by multicast, and where.
+    pub multicast: Group,
 }
 
 /// What a viewer gets right after PLAY.
@@ -62,6 +65,7 @@ impl Default for Viewing {
             gop_cache_age: Duration::from_secs(20),
             // Some doorbells stop working while their loudspeaker is in use (go2rtc#95, #830).
             back_channel: false,
+            multicast: Group::None,
         }
     }
 }
@@ -90,4 +94,5 @@ pub(super) const VIEWING_KEYS: &[Key<Draft>] = &[
         name: "gop_cache_age",
         read: |d, v| v.read(&mut d.viewing().gop_cache_age, |v: &Value<'_>| v.duration(Duration::ZERO)),
     },
+    Key { name: "multicast", read: |d, v| v.read(&mut d.viewing().multicast, multicast::group) },
 ];

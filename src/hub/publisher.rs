@@ -77,7 +77,7 @@ impl Publisher {
 
     /// Says in words why it does what it does, until it delivers again.
     pub fn says(&mut self, why: String) {
-        self.stream.status.send_modify(|status| status.decision = Some(why));
+        self.stream.update(|status| status.decision = Some(why));
     }
 
     /// An attempt begins.
@@ -187,7 +187,7 @@ impl Publisher {
         metrics.retry_delay.set(0.0);
         self.stream.outage_ends(Instant::now());
         self.last_packet = None;
-        self.stream.status.send_modify(|status| {
+        self.stream.update(|status| {
             status.enter(Phase::Live);
             status.attempt = 0;
             status.sessions += 1;
@@ -222,7 +222,7 @@ impl Publisher {
             record.failed(class, &message, now);
             record.outage_begins(since, class, &message);
         });
-        self.stream.status.send_modify(|status| {
+        self.stream.update(|status| {
             status.enter(Phase::Retrying);
             status.attempt += 1;
             status.next_try = Some(now + delay);
@@ -403,6 +403,8 @@ impl Publisher {
                     stats.rate.arrived(arrival);
                 }
                 stats.last_frame = Some(arrival);
+                stats.size =
+                    state.jpeg.map(|[_, width, height]| (u16::from(width) * 8, u16::from(height) * 8));
                 stats.camera_delay = clock.camera_delay(track);
             }
         }
@@ -433,9 +435,7 @@ impl Publisher {
             _ => true,
         });
         let since = self.tracks.iter().map(|state| state.generation).collect();
-        self.stream
-            .status
-            .send_modify(|status| status.describe(description, self.generation, since, complete));
+        self.stream.update(|status| status.describe(description, self.generation, since, complete));
     }
 
     fn enter(&self, phase: Phase) {
@@ -443,6 +443,6 @@ impl Publisher {
             return;
         }
         self.stream.metrics.phase(phase);
-        self.stream.status.send_modify(|status| status.enter(phase));
+        self.stream.update(|status| status.enter(phase));
     }
 }

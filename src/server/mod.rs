@@ -13,6 +13,7 @@ mod classic;
 mod connection;
 mod fanout;
 mod mount;
+mod multicast;
 mod outbox;
 mod pace;
 mod playback;
@@ -40,12 +41,13 @@ pub use playback::{ClipMount, ClipSettings};
 pub use udp::UdpPorts;
 
 use crate::access::Access;
-use crate::config::Capacity;
+use crate::config::{Capacity, Groups};
 use crate::metrics::Metrics;
 use crate::rtsp::Limits;
 use crate::tls::Certificates;
 use crate::workers::Workers;
 use admission::{Admission, Place};
+use multicast::Flows;
 use tunnel::Tunnels;
 use udp::UdpTable;
 
@@ -66,6 +68,8 @@ pub struct Settings {
     pub capacity: Capacity,
     /// What a request may hold.
     pub limits: Limits,
+    /// Where streams go that are sent by multicast.
+    pub groups: Groups,
 }
 
 /// What all connections share.
@@ -75,6 +79,8 @@ struct Shared {
     settings: Settings,
     udp: Option<Arc<UdpPorts>>,
     udp_sessions: Arc<UdpTable>,
+    /// What is sent by multicast.
+    flows: Flows,
     metrics: Arc<Metrics>,
     access: Arc<Access>,
     workers: Workers,
@@ -119,6 +125,7 @@ impl Server {
             settings,
             udp: udp.map(Arc::new),
             udp_sessions: Arc::default(),
+            flows: Flows::default(),
             access: Arc::new(Access::open(Arc::clone(&metrics))),
             metrics,
             workers,

@@ -10,14 +10,16 @@ use super::admission::Full;
 use super::connection::{Connection, Shown};
 use super::fanout::{Line, Subscriber};
 use super::mount::Mount;
+use super::multicast::{Heard, Listener, MulticastSession, Refusal};
 use super::player::Carrier;
 use super::session::{Session, Viewer};
-use super::talk::{self, Part, Wanted};
+use super::talk::{self, Part, TEXT, Wanted};
 use super::udp::{Command, UdpHandle, UdpSession};
-use crate::hub::Described;
+use crate::config::Group;
+use crate::hub::{self, Described};
 use crate::rtsp::transport::{self, Channels, Grant, Offer, PortPair};
 use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
-use crate::sdp::{self, Description, Range};
+use crate::sdp::{self, Description, Range, Track};
 use crate::vocabulary::{Disconnect, Transport};
 
 /// Dropped once an answer is written: a UDP session then sends.
@@ -68,7 +70,7 @@ impl Connection {
             (Method::Describe, Some(uri)) => (self.describe(request, &uri).await, None),
             (Method::Setup, Some(uri)) => {
                 let answered = self.set_up(request, &uri).await;
-                (answered.unwrap_or_else(Response::new), None)
+                (answered.unwrap_or_else(|refused| refused), None)
             }
             (Method::Describe | Method::Setup, None) => (Response::new(Status::BAD_REQUEST), None),
             (
@@ -176,14 +178,18 @@ impl Connection {
             .body("application/sdp", sdp)
     }
 
-    async fn set_up(&mut self, request: &Request, uri: &Uri) -> Result<Response, Status> {
+    /// Sets a track or the back channel up.
+    ///
+    /// # Errors
+    /// The answer that says why not.
+    async fn set_up(&mut self, request: &Request, uri: &Uri) -> Result<Response, Response> {
         let mount = self.shared.mounts.find(&uri.path).ok_or(Status::NOT_FOUND)?;
         let found = match session_header(request) {
             Some(header) => Some(self.find(header).ok_or(Status::SESSION_NOT_FOUND)?),
             None => None,
         };
         let Some(described) = mount.describe(self.shared.settings.describe_timeout).await else {
-            return Ok(unavailable(&mount));
+            return Err(unavailable(&mount));
         };
         let generation = described.generation;
         match &found {
@@ -195,9 +201,9 @@ impl Connection {
                 admitted?;
             }
             Some(Found::Udp(_)) => {}
-            None if self.is_outdated(&mount, generation) => return Err(Status::SESSION_NOT_FOUND),
+            None if self.is_outdated(&mount, generation) => return Err(Status::SESSION_NOT_FOUND.into()),
             None if self.sessions.len() + self.udp.len() >= MAX_SESSIONS => {
-                return Err(Status::SERVICE_UNAVAILABLE);
+                return Err(Status::SERVICE_UNAVAILABLE.into());
             }
             None => {}
         }
@@ -207,48 +213,53 @@ impl Connection {
             let only = self.shown(&mount).and_then(|shown| shown.only);
             Wanted::Track(Box::new(Session::find_track(&described.description, uri, only)?.clone()))
         };
-        let offer = self
-            .choose(request, found.as_ref(), matches!(part, Wanted::Talk(_)))
-            .ok_or(Status::UNSUPPORTED_TRANSPORT)?;
+        let offer = self.choose(request, found.as_ref(), &mount, &part)?;
         match (found, offer) {
             (Some(Found::Here(index)), Offer::Tcp(wanted)) => {
                 let had = self.sessions[index].session().carrier(part.id());
                 let channels = self.free_channels(wanted, had)?;
                 let mut session = self.sessions[index].session_mut();
-                match part.granted(&mount, session.id(), self.peer.ip()) {
-                    Ok(part) => Ok(set_up_here(&mut session, part, channels)),
-                    Err(refused) => Ok(refused.header("Session", session.header())),
-                }
+                let granted = part.granted(&mount, session.id(), self.peer.ip());
+                let part = granted.map_err(|refused| refused.header("Session", session.header()))?;
+                Ok(set_up_here(&mut session, part, channels))
             }
-            (Some(Found::Udp(handle)), Offer::Udp(client)) => {
+            (Some(Found::Udp(handle)), Offer::Udp(_) | Offer::Multicast) => {
                 let id = session_header(request).and_then(session_id::parse).map_or("", |(id, _)| id);
-                match part.granted(&mount, id, self.peer.ip()) {
-                    Ok(part) => self.set_up_udp(&handle, mount, generation, part, client).await,
-                    Err(refused) => Ok(refused.header("Session", id)),
+                let granted = part.granted(&mount, id, self.peer.ip());
+                let part = granted.map_err(|refused| refused.header("Session", id))?;
+                let (reply, answer) = oneshot::channel();
+                let command = Command::SetUp { mount, generation, part, offer, reply };
+                if !handle.send(command).await {
+                    return Err(Status::SESSION_NOT_FOUND.into());
                 }
+                answer.await.map_err(|_| Status::SESSION_NOT_FOUND.into())
             }
             (None, Offer::Tcp(wanted)) => {
                 let channels = self.free_channels(wanted, None)?;
                 let transport = self.outbox.transport();
-                let (mut session, part) =
-                    match self.new_session(mount, &described, uri, request, transport, part) {
-                        Ok(made) => made,
-                        Err(refused) => return Ok(refused),
-                    };
+                let mut session = self.new_session(mount, &described, uri, request, transport, None)?;
+                let part = part.granted(session.mount(), session.id(), self.peer.ip())?;
                 let response = set_up_here(&mut session, part, channels);
                 self.sessions.push(Subscriber::new(session, Line::Connection(Rc::clone(&self.outbox))));
                 Ok(response)
             }
             (None, Offer::Udp(client)) => {
-                match self.new_session(mount, &described, uri, request, Transport::Udp, part) {
-                    Ok((session, part)) => self.start_udp(session, part, client),
-                    Err(refused) => Ok(refused),
-                }
+                let session = self.new_session(mount, &described, uri, request, Transport::Udp, None)?;
+                let part = part.granted(session.mount(), session.id(), self.peer.ip())?;
+                self.start_udp(session, part, client)
+            }
+            (None, Offer::Multicast) => {
+                // What a viewer says was not offered a group.
+                let Wanted::Track(track) = part else { return Err(Status::UNSUPPORTED_TRANSPORT.into()) };
+                let listens = self.shared.flows.listen(&self.shared, &mount, &described, &track).await;
+                let (listener, heard) = listens.map_err(|refusal| no_multicast(&mount, &refusal))?;
+                let (flow, transport) = (Some(listener.viewer()), Transport::Multicast);
+                let session = self.new_session(mount, &described, uri, request, transport, flow)?;
+                self.start_multicast(session, track, listener, heard)
             }
             // One transport for a session: what is asked for is not to be had.
-            (Some(Found::Here(_)), Offer::Udp(_)) | (Some(Found::Udp(_)), Offer::Tcp(_)) => {
-                Err(Status::UNSUPPORTED_TRANSPORT)
-            }
+            (Some(Found::Here(_)), Offer::Udp(_) | Offer::Multicast)
+            | (Some(Found::Udp(_)), Offer::Tcp(_)) => Err(Status::UNSUPPORTED_TRANSPORT.into()),
         }
     }
 
@@ -264,20 +275,56 @@ impl Connection {
     }
 
     /// The first alternative of the `Transport` header that can be served here.
-    fn choose(&self, request: &Request, found: Option<&Found>, talks: bool) -> Option<Offer> {
-        let offers = request.headers.get_all("Transport").flat_map(transport::parse).collect::<Vec<_>>();
-        let mut offers = offers.into_iter().filter_map(|offer| {
+    ///
+    /// # Errors
+    /// 461: there is none; with words that say why, as far as that is not plain.
+    fn choose(
+        &self,
+        request: &Request,
+        found: Option<&Found>,
+        mount: &Mount,
+        part: &Wanted,
+    ) -> Result<Offer, Response> {
+        let talks = matches!(part, Wanted::Talk(_));
+        let specs = request.headers.get_all("Transport").flat_map(transport::parse).map(|spec| {
             // Who talks may say that it records.
-            let mode = if talks { transport::Mode::Play } else { offer.mode };
-            transport::TransportSpec { mode, ..offer }.offer()
+            let mode = if talks { transport::Mode::Play } else { spec.mode };
+            transport::TransportSpec { mode, ..spec }
         });
+        let offers: Vec<Offer> = specs.filter_map(|spec| spec.offer()).collect();
         // Who asks over TLS does not want its media in the clear, and who comes through a tunnel cannot be reached otherwise.
         let in_clear = self.outbox.transport() == Transport::Tcp && self.tunnel.is_none();
-        offers.find(|offer| match (offer, found) {
+        let is_sent = matches!(mount, Mount::Live(stream) if stream.viewing().multicast != Group::None);
+        let chosen = offers.iter().copied().find(|offer| match (offer, found) {
+            // What one says is for one.
+            (Offer::Multicast, _) if talks => false,
             (Offer::Tcp(_), None | Some(Found::Here(_))) => true,
-            (Offer::Udp(_), Some(Found::Udp(_))) => in_clear,
+            (Offer::Udp(_) | Offer::Multicast, Some(Found::Udp(handle))) => {
+                in_clear && handle.transport() == offer.transport()
+            }
             (Offer::Udp(_), None) => in_clear && self.shared.udp.is_some(),
-            (Offer::Tcp(_), Some(Found::Udp(_))) | (Offer::Udp(_), Some(Found::Here(_))) => false,
+            (Offer::Multicast, None) => in_clear && is_sent,
+            (Offer::Tcp(_), Some(Found::Udp(_)))
+            | (Offer::Udp(_) | Offer::Multicast, Some(Found::Here(_))) => false,
+        });
+        let multicast = offers.contains(&Offer::Multicast);
+        let name = mount.stream().name();
+        chosen.ok_or_else(|| {
+            let refused = Response::new(Status::UNSUPPORTED_TRANSPORT);
+            let words = match (multicast, in_clear, is_sent, found) {
+                _ if talks => {
+                    format!("what is said to {name} goes over UDP or TCP, by the one that its session has\n")
+                }
+                (true, false, ..) => format!(
+                    "{name} is not sent by multicast to who came over TLS or through a tunnel: anybody could hear it\n"
+                ),
+                (true, true, false, _) => format!(
+                    "{name} is not sent by multicast (its key `multicast` is not set): ask for UDP or TCP\n"
+                ),
+                (true, true, true, Some(_)) => "a session has one transport for all its tracks\n".to_owned(),
+                _ => return refused,
+            };
+            refused.body(TEXT, words)
         })
     }
 
@@ -288,8 +335,8 @@ impl Connection {
         uri: &Uri,
         request: &Request,
         transport: Transport,
-        part: Wanted,
-    ) -> Result<(Session, Part), Response> {
+        hears: Option<Arc<hub::Viewer>>,
+    ) -> Result<Session, Response> {
         let viewer = Viewer {
             place: self.shared.admission.session(self.peer.ip()).map_err(|full| crowded(&full))?,
             peer: self.peer.ip(),
@@ -298,11 +345,10 @@ impl Connection {
                 .headers
                 .get("User-Agent")
                 .map(|agent| agent.chars().take(MAX_AGENT).collect()),
+            hears,
         };
         let base = uri.content_base(&self.local.to_string());
-        let session = Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout);
-        let part = part.granted(session.mount(), session.id(), self.peer.ip())?;
-        Ok((session, part))
+        Ok(Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout))
     }
 
     /// The channels that a track gets, `again` being those it has.
@@ -332,14 +378,17 @@ impl Connection {
     ///
     /// # Errors
     /// 461 without UDP, or when the ports are another viewer's; nothing is left of the session then.
-    fn start_udp(&mut self, mut session: Session, part: Part, client: PortPair) -> Result<Response, Status> {
+    fn start_udp(
+        &mut self,
+        mut session: Session,
+        part: Part,
+        client: PortPair,
+    ) -> Result<Response, Response> {
         let ports = Arc::clone(self.shared.udp.as_ref().ok_or(Status::UNSUPPORTED_TRANSPORT)?);
-        let (mut seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.owner());
+        let (mut seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.owner(), Transport::Udp);
         let carrier = seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
         let ssrc = session.set_up(part, carrier)?;
-        let response = Response::new(Status::OK)
-            .header("Transport", Grant::Udp { client, server: ports.ports(), ssrc })
-            .header("Session", session.header());
+        let response = session.granted(Grant::Udp { client, server: ports.ports(), ssrc });
         self.udp.push(seat.handle().clone());
         let session = UdpSession {
             session,
@@ -355,26 +404,27 @@ impl Connection {
         Ok(response)
     }
 
-    async fn set_up_udp(
+    /// Begins a session by multicast, whose first track is what `listener` has asked for and hears as `heard` says.
+    fn start_multicast(
         &mut self,
-        handle: &UdpHandle,
-        mount: Mount,
-        generation: u32,
-        part: Part,
-        client: PortPair,
-    ) -> Result<Response, Status> {
-        let server = self.shared.udp.as_ref().ok_or(Status::UNSUPPORTED_TRANSPORT)?.ports();
-        let (reply, answer) = oneshot::channel();
-        let command = Command::SetUp { mount, generation, part, client, reply };
-        if !handle.send(command).await {
-            return Err(Status::SESSION_NOT_FOUND);
-        }
-        Ok(match answer.await.map_err(|_| Status::SESSION_NOT_FOUND)? {
-            Ok((ssrc, session)) => Response::new(Status::OK)
-                .header("Transport", Grant::Udp { client, server, ssrc })
-                .header("Session", session),
-            Err(refusal) => *refusal,
-        })
+        mut session: Session,
+        track: Box<Track>,
+        listener: Listener,
+        heard: Heard,
+    ) -> Result<Response, Response> {
+        let (seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.owner(), Transport::Multicast);
+        let response = listener.set_up(&mut session, track, heard)?;
+        self.udp.push(seat.handle().clone());
+        let session = MulticastSession {
+            session,
+            seat,
+            inbox,
+            listener,
+            timeout: self.shared.settings.session_timeout,
+            stop: self.shared.stop.child_token(),
+        };
+        self.shared.workers.spawn("multicast session", move || session.run());
+        Ok(response)
     }
 }
 
@@ -382,9 +432,7 @@ impl Connection {
 fn set_up_here(session: &mut Session, part: Part, channels: Channels) -> Response {
     let carrier = Carrier::Channels { rtp: channels.rtp, rtcp: channels.rtcp };
     match session.set_up(part, carrier) {
-        Ok(ssrc) => Response::new(Status::OK)
-            .header("Transport", Grant::Tcp { channels, ssrc })
-            .header("Session", session.header()),
+        Ok(ssrc) => session.granted(Grant::Tcp { channels, ssrc }),
         Err(status) => session.refuse(status),
     }
 }
@@ -404,9 +452,14 @@ fn unavailable(mount: &Mount) -> Response {
         None => "it has not delivered yet".to_owned(),
     };
     let body = format!("the source of {} is not available: {reason}\n", mount.stream().name());
-    Response::new(Status::SERVICE_UNAVAILABLE)
-        .header("Retry-After", RETRY_AFTER.as_secs())
-        .body("text/plain; charset=utf-8", body)
+    Response::new(Status::SERVICE_UNAVAILABLE).header("Retry-After", RETRY_AFTER.as_secs()).body(TEXT, body)
+}
+
+/// 461 for a viewer who would hear a stream by multicast.
+fn no_multicast(mount: &Mount, refusal: &Refusal) -> Response {
+    let name = mount.stream().name();
+    let body = format!("{name} is not to be had by multicast: {refusal}\n");
+    Response::new(Status::UNSUPPORTED_TRANSPORT).body(TEXT, body)
 }
 
 /// 404 for a viewer whose URL asks for tracks that the stream does not have.
@@ -417,14 +470,14 @@ fn no_such_track(mount: &Mount, description: &Description) -> Response {
         .map(|track| format!("{} ({})", track.kind, track.encoding.as_deref().unwrap_or("unknown")))
         .collect();
     let body = format!("{} has no such track; it has {}\n", mount.stream().name(), there.join(", "));
-    Response::new(Status::NOT_FOUND).body("text/plain; charset=utf-8", body)
+    Response::new(Status::NOT_FOUND).body(TEXT, body)
 }
 
 /// 503 with the limit that is reached.
 fn crowded(full: &Full) -> Response {
     Response::new(Status::SERVICE_UNAVAILABLE)
         .header("Retry-After", RETRY_AFTER.as_secs())
-        .body("text/plain; charset=utf-8", format!("too many viewers: {full}\n"))
+        .body(TEXT, format!("too many viewers: {full}\n"))
 }
 
 /// The options of `Require` and `Proxy-Require` that no stream has (RFC 2326 sections 12.27 and 12.32).

@@ -169,4 +169,5 @@ fn unsupported() -> Response {
     )
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
+/// The type of the words that go with a refusal.
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";

@@ -52,7 +52,7 @@ pub(super) struct Subscriber {
 pub(super) enum Line {
     /// Into its RTSP connection.
     Connection(Rc<Outbox>),
-    /// Out of the server's UDP ports.
+    /// Out of UDP ports.
     Ports(Arc<UdpPorts>),
 }
 
@@ -90,6 +90,13 @@ impl Subscriber {
         workers: &Workers,
     ) -> (Response, bool) {
         let (response, ended) = self.session_mut().answer(request, uri);
+        self.enlist(workers);
+        (response, ended)
+    }
+
+    /// Has it served with the other viewers of its stream while it plays a live one. What comes is not sent before
+    /// [`Subscriber::next`] is waited for.
+    pub(super) fn enlist(&mut self, workers: &Workers) {
         let live = {
             let mut session = self.session_mut();
             let stream = Arc::clone(session.mount().stream());
@@ -105,7 +112,6 @@ impl Subscriber {
                 self.membership = Some(Membership::join(&stream, &self.session, &self.line, workers));
             }
         }
-        (response, ended)
     }
 
     /// Waits for the next thing that the session's own task has to do. Cancel-safe; forever while not playing. To be
@@ -183,7 +189,7 @@ impl Line {
     fn transport(&self) -> Transport {
         match self {
             Self::Connection(outbox) => outbox.transport(),
-            Self::Ports(_) => Transport::Udp,
+            Self::Ports(ports) => ports.transport(),
         }
     }
 

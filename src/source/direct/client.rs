@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::notes::Notes;
 use super::session::{Described, Playing};
 use super::target::Reach;
 use super::teardowns::Teardowns;
@@ -136,7 +137,8 @@ impl Direct {
 
     fn reach(&self, limit: Duration, tracks: Selection) -> Reach {
         let (way, quirks) = (self.way.clone(), Arc::clone(&self.quirks));
-        Reach { limit, multicast: self.multicast, tracks, back_channel: self.back_channel, way, quirks }
+        let (multicast, back_channel, notes) = (self.multicast, self.back_channel, Notes::default());
+        Reach { limit, multicast, tracks, back_channel, way, quirks, ask_options: false, notes }
     }
 
     /// Ready when every session dropped so far has said goodbye, or given it up.

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 
 use super::dialogue::{Dialogue, Options, Stage};
 use super::lane::Offer;
+use super::notes::Notes;
 use crate::config::{Credentials, Quirks};
 use crate::rtsp::transport::{Channels, PortPair};
 use crate::sdp::Selection;
@@ -23,6 +24,8 @@ pub fn converse(bytes: &[u8]) {
         tracks: Selection::default(),
         back_channel: bytes.first().is_some_and(|byte| byte % 2 == 1),
         quirks,
+        ask_options: false,
+        notes: Notes::default(),
         seed: 7,
     };
     let mut now = Instant::now();

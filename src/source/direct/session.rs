@@ -15,10 +15,11 @@ use super::Event;
 use super::dialogue::{Dialogue, Options, Stage, Stop};
 use super::lane::Offer;
 use super::link::{self, Link, io_error};
+use super::notes::Note;
 use super::target::{Reach, Target};
 use super::teardowns::Teardowns;
 use super::udp::Ports;
-use crate::config::CameraUrl;
+use crate::config::{CameraUrl, SignOfLife};
 use crate::rtsp::transport::Channels;
 use crate::sdp::{Description, Track};
 use crate::source::error::{Error, Step};
@@ -53,6 +54,7 @@ impl Described {
                 Ok(wire) => return Ok(Self { wire, teardowns, multicast: reach.multicast }),
                 Err(Stop::Redirect(to)) => {
                     tracing::debug!("the camera redirects");
+                    reach.notes.say(|| Note::Redirected);
                     target = target.redirected(&to)?;
                 }
                 Err(Stop::Failed(error)) => return Err(error),
@@ -89,6 +91,11 @@ impl Described {
         self.wire.dialogue.learned()
     }
 
+    /// The profile that applies to the camera, in words.
+    pub(in crate::source) fn profile(&self) -> Option<&str> {
+        self.wire.dialogue.profile()
+    }
+
     /// Sets every track up and starts them. A track that the camera refuses to set up is left out, unless all are.
     pub(in crate::source) async fn play(self, transport: Transport) -> Result<Playing, Error> {
         let mut playing = Playing { wire: Some(self.wire), teardowns: self.teardowns };
@@ -117,6 +124,13 @@ impl Playing {
     /// Sends a viewer's packet to the camera, with the next poll; `false` where the camera does not get it.
     pub(in crate::source) fn say(&mut self, packet: &[u8]) -> bool {
         self.wire.as_mut().is_some_and(|wire| wire.dialogue.say(packet, Instant::now()))
+    }
+
+    /// Sends a sign of life of this kind now, to see what the camera makes of it.
+    pub(in crate::source) fn try_sign_of_life(&mut self, kind: SignOfLife) {
+        if let Some(wire) = &mut self.wire {
+            wire.dialogue.try_sign_of_life(kind, Instant::now());
+        }
     }
 
     /// The next thing the camera sent. `Ready(None)` when it closed the connection.
@@ -176,6 +190,8 @@ async fn describe(target: &Target, reach: &Reach) -> Result<Wire, Stop> {
         tracks: reach.tracks.clone(),
         back_channel: reach.back_channel,
         quirks: Arc::clone(&reach.quirks),
+        ask_options: reach.ask_options,
+        notes: reach.notes.clone(),
         seed: rand::random(),
     };
     let mut dialogue = Dialogue::new(&target.uri, target.credentials.clone(), options);
@@ -260,6 +276,7 @@ impl Wire {
                     let words = "the camera's SDP has more tracks than there are channels";
                     Error::new(FailureClass::Protocol, words)
                 })?),
+                Transport::Multicast => Offer::Multicast,
                 Transport::Udp if multicast => Offer::Multicast,
                 Transport::Udp => {
                     let ports = Ports::bind(local).map_err(|error| no_ports(&error))?;

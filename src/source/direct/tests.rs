@@ -86,8 +86,10 @@ async fn listen() -> (TcpListener, SocketAddr) {
 fn reach() -> Reach {
     let way = crate::config::Reach::default();
     let quirks = crate::config::Quirks::built_in();
-    let (tracks, back_channel) = (Selection::default(), false);
-    Reach { limit: Duration::from_secs(10), multicast: false, tracks, back_channel, way, quirks }
+    let limit = Duration::from_secs(10);
+    let (tracks, notes) = (Selection::default(), Notes::default());
+    let (multicast, back_channel, ask_options) = (false, false, false);
+    Reach { limit, multicast, tracks, back_channel, way, quirks, ask_options, notes }
 }
 
 /// Plays a camera until as many packets came; gives their sequence numbers.

@@ -5,6 +5,11 @@ use crate::rtsp::Headers;
 use crate::sdp::Sdp;
 
 impl Dialogue {
+    /// The profile that applies, in words.
+    pub(in crate::source::direct) fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
     /// What is known of the camera by now, a sentence each: the profile that applies, and whether it listens.
     pub(in crate::source::direct) fn learned(&self) -> Vec<String> {
         self.profile.clone().into_iter().chain(self.back_channel_news()).collect()

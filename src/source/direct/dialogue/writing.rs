@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{Dialogue, Stage};
 use crate::rtsp::{self, Method, Request, Response, Status};
 use crate::source::direct::exchange::Ask;
+use crate::source::direct::notes::Note;
 
 impl Dialogue {
     /// Writes the request of a step. `rejected` counts the forms of it that came back with 401.
@@ -37,6 +38,7 @@ impl Dialogue {
         if let Some(session) = &self.session {
             request = request.header("Session", session);
         }
+        self.options.notes.say(|| Note::Asked { method: request.method.clone() });
         let mut signature = None;
         if let Some((authorization, signed)) = self.login.sign(request.method.as_str(), &request.uri) {
             request = request.header("Authorization", authorization);

@@ -96,6 +96,8 @@ fn options() -> Options {
         tracks: Selection::default(),
         back_channel: false,
         quirks: Quirks::built_in(),
+        ask_options: false,
+        notes: Notes::default(),
         seed: 1,
     }
 }
