@@ -39,6 +39,8 @@ pub struct Talker {
     /// Its RTSP session, which may take the floor again. Not for others to see.
     session: String,
     turn: u64,
+    /// How often that session holds the floor: twice while it sets its track up again.
+    floors: u32,
     /// Where it talks from.
     pub peer: IpAddr,
     /// Since when it has the floor.
@@ -102,15 +104,22 @@ impl BackChannel {
     pub fn take(self: &Arc<Self>, session: &str, peer: IpAddr) -> Option<Floor> {
         let mut state = self.lock();
         let track = state.offered.clone()?;
-        if state.holder.as_ref().is_some_and(|holder| holder.session != session) {
-            return None;
+        let payload_type = track.payload_type;
+        if let Some(holder) = &mut state.holder {
+            if holder.session != session {
+                return None;
+            }
+            holder.floors += 1;
+            holder.track = track;
+            let (turn, packets) = (holder.turn, Arc::clone(&holder.packets));
+            return Some(Floor { channel: Arc::clone(self), turn, payload_type, packets });
         }
         state.turns += 1;
         let (turn, packets) = (state.turns, Arc::<AtomicU64>::default());
-        let payload_type = track.payload_type;
         state.holder = Some(Talker {
             session: session.to_owned(),
             turn,
+            floors: 1,
             peer,
             since: Instant::now(),
             viewer: None,
@@ -166,7 +175,9 @@ impl Floor {
 impl Drop for Floor {
     fn drop(&mut self) {
         let mut state = self.channel.lock();
-        if state.holder.as_ref().is_some_and(|holder| holder.turn == self.turn) {
+        let Some(holder) = state.holder.as_mut().filter(|holder| holder.turn == self.turn) else { return };
+        holder.floors -= 1;
+        if holder.floors == 0 {
             state.holder = None;
             self.channel.metrics.backchannel_talkers.set(0);
         }
@@ -211,6 +222,9 @@ mod tests {
         let floor = channel.take("one", HERE).unwrap();
         assert!(channel.take("two", HERE).is_none());
         let again = channel.take("one", HERE).expect("a session may set its track up again");
+        drop(again);
+        assert!(channel.take("two", HERE).is_none(), "that was refused: it goes on with what it has");
+        let again = channel.take("one", HERE).unwrap();
         drop(floor);
         assert!(channel.take("two", HERE).is_none(), "what was replaced gives nothing back");
         drop(again);
