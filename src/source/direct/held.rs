@@ -10,6 +10,7 @@ use std::time::Duration;
 use allocation_counter::measure;
 use tokio::time::timeout;
 
+use super::notes::Notes;
 use super::session::Described;
 use super::target::Reach;
 use super::teardowns::Teardowns;
@@ -19,8 +20,8 @@ use crate::vocabulary::Transport;
 /// Bytes that one camera may make the client hold.
 const BOUND: u64 = 1 << 20;
 
-/// Bytes that it sends, far more than the bound.
-const FLOOD: usize = 16 << 20;
+/// Bytes that it sends, several times the bound.
+const FLOOD: usize = 4 << 20;
 
 const SDP: &str = "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:track0\r\n";
 
@@ -135,6 +136,8 @@ async fn watch(url: &str, transport: Transport) -> Result<(), crate::source::err
         back_channel: true,
         way: crate::config::Reach::default(),
         quirks: crate::config::Quirks::built_in(),
+        ask_options: false,
+        notes: Notes::default(),
     };
     let camera = url.parse().unwrap();
     let mut playing = Described::open(&camera, &reach, Teardowns::default()).await?.play(transport).await?;
