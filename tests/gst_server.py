@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Somebody else's RTSP server: GStreamer's gst-rtsp-server as the camera, for tests/players.
 
-    tests/gst_server.py [PORT] [--address ADDRESS] [--tls FILE] [--group ADDRESS --interface NAME]
+    tests/gst_server.py [PORT] [--address ADDRESS] [--tls FILE] [--group ADDRESS --interface NAME] [--onvif]
 
 serves, on 127.0.0.1 or another address and until SIGTERM, over TLS with the certificate and key of a PEM file,
     /camera   H.264, 25 fps, a key frame a second, a ball that is never where it was; AAC
@@ -10,8 +10,10 @@ serves, on 127.0.0.1 or another address and until SIGTERM, over TLS with the cer
     /clock/1  the same with a key frame a second
     /count    the same, but the top row of a picture is its number: 0, 1, 2, ... without a hole; over UDP to a multicast
               group only, where one is given
+    /door     H.264 as /camera, and a back channel as ONVIF has it, in PCMU; only with --onvif
 and prints one line for each event: `listening PORT`, then `clients OPEN TOTAL` whenever a connection comes or goes,
-`from ADDRESS` for each one that comes, `teardown` for each request of that name. (One slice a picture: of several, ffmpeg 5.1 says "corrupt decoded frame".)
+`from ADDRESS` for each one that comes, `teardown` for each request of that name, `heard BYTES VALUES` for each half second
+of sound that comes back: all bytes so far, and the different values among them. (One slice a picture: of several, ffmpeg 5.1 says "corrupt decoded frame".)
 """
 
 import argparse
@@ -44,6 +46,46 @@ MOUNTS = {
     "/count": CLOCK.format(gop=25),
     "/mjpeg": "( " + PICTURE.format(fps=24) + " ! jpegenc ! rtpjpegpay name=pay0 pt=26 )",
 }
+
+
+DOOR = (
+    "( " + PICTURE.format(fps=25) + " ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 bitrate=1500"
+    " sliced-threads=false ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+)
+LISTENS = (
+    "( capsfilter name=depay_backchannel caps=application/x-rtp,media=audio,payload=0,clock-rate=8000,encoding-name=PCMU"
+    " ! rtppcmudepay ! appsink name=ear emit-signals=true sync=false async=false )"
+)
+
+
+class Ear:
+    """What is heard on the back channel."""
+
+    def __init__(self):
+        self.heard, self.told, self.values = 0, 0, set()
+
+    def listen(self, _factory, media):
+        media.get_element().get_by_name_recurse_up("ear").connect("new-sample", self.hear)
+
+    def hear(self, sink):
+        buffer = sink.emit("pull-sample").get_buffer()
+        sound = buffer.extract_dup(0, buffer.get_size())
+        self.heard += len(sound)
+        self.values |= set(sound)
+        if self.heard - self.told >= 4000:
+            self.told = self.heard
+            print(f"heard {self.heard} {' '.join(f'{value:02x}' for value in sorted(self.values))}", flush=True)
+        return Gst.FlowReturn.OK
+
+
+def door():
+    factory = GstRtspServer.RTSPOnvifMediaFactory()
+    factory.set_launch(DOOR)
+    factory.set_backchannel_launch(LISTENS)
+    factory.set_shared(True)
+    factory.set_media_gtype(GstRtspServer.RTSPOnvifMedia)
+    factory.connect("media-configure", Ear().listen)
+    return factory
 
 
 class Clients:
@@ -136,15 +178,18 @@ def main():
     parser.add_argument("--tls")
     parser.add_argument("--group")
     parser.add_argument("--interface")
+    parser.add_argument("--onvif", action="store_true")
     options = parser.parse_args()
     Gst.init(None)
-    server = GstRtspServer.RTSPServer()
+    server = GstRtspServer.RTSPOnvifServer.new() if options.onvif else GstRtspServer.RTSPServer()
     server.set_address(options.address)
     server.set_service(options.port)
     if options.tls:
         over_tls(server, options.tls)
     for path, pipeline in MOUNTS.items():
         server.get_mount_points().add_factory(path, factory_of(path, pipeline, options))
+    if options.onvif:
+        server.get_mount_points().add_factory("/door", door())
     server.connect("client-connected", Clients().connected)
     if server.attach(None) == 0:
         sys.exit("gst_server.py: the port is taken")

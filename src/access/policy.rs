@@ -32,6 +32,9 @@ impl Policy {
     /// Whether a user (`None` = nobody who logged in) at this address may do this. `stream` is `None` for what is about
     /// no single stream. A user that there is not, or not any more, is nobody.
     pub fn allows(&self, user: Option<&str>, address: IpAddr, stream: Option<&str>, action: Action) -> bool {
+        if action == Action::Talk && !self.allows(user, address, stream, Action::Watch) {
+            return false;
+        }
         let user = user.filter(|user| self.users.contains_key(*user));
         match self.rules.iter().find(|rule| rule.applies(user, address, stream, action)) {
             Some(rule) => rule.allow,

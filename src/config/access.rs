@@ -20,11 +20,17 @@ pub enum Action {
     Control,
     /// Read the status page, the API and the metrics.
     Metrics,
+    /// Be heard where the camera is: its back channel. Only who may watch the stream may talk.
+    Talk,
 }
 
 impl Action {
-    const WORDS: [(&str, Self); 3] =
-        [("watch", Self::Watch), ("control", Self::Control), ("metrics", Self::Metrics)];
+    const WORDS: [(&str, Self); 4] = [
+        ("watch", Self::Watch),
+        ("control", Self::Control),
+        ("metrics", Self::Metrics),
+        ("talk", Self::Talk),
+    ];
 }
 
 /// One rule. It applies where all of streams, network, user and action do; the first that applies decides.
@@ -159,7 +165,7 @@ pub(super) fn read_access(config: &mut Config, value: &Value<'_>) {
         value.read_section(&[RULE_KEYS], &mut draft);
         let allow = value.has("allow");
         if allow == value.has("deny") {
-            value.problem("needs either `allow` or `deny`, with watch, control or metrics");
+            value.problem("needs either `allow` or `deny`, with watch, control, metrics or talk");
         }
         if let Some(Who::Users(users)) = &draft.users {
             for user in users.iter().filter(|user| !config.users.contains_key(*user)) {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::node::from_yaml;
 use super::problems::Problems;
 use super::units;
+use crate::sdp::Sdp;
 
 /// Profiles of cameras, in the order in which they are tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +74,18 @@ pub struct Seen {
     pub tool: String,
     /// `s=` of its description.
     pub session: String,
+}
+
+impl Seen {
+    /// Of a camera that has described itself; `server` is its header of that name.
+    pub fn of(url: &str, server: Option<&str>, sdp: &Sdp) -> Self {
+        Self {
+            url: url.to_owned(),
+            server: server.unwrap_or_default().to_owned(),
+            tool: sdp.tool.clone().unwrap_or_default(),
+            session: sdp.name.clone().unwrap_or_default(),
+        }
+    }
 }
 
 impl Quirks {
@@ -212,7 +225,7 @@ mod tests {
     #[test]
     fn the_profiles_that_are_compiled_in_say_where_they_are_from_and_set_something() {
         let quirks = Quirks::built_in();
-        assert!(quirks.0.len() >= 6);
+        assert!(quirks.0.len() >= 5);
         for profile in &quirks.0 {
             assert!(profile.source.len() > 10, "{}", profile.name);
             assert_ne!(profile.flags, Flags::default(), "{}", profile.name);
@@ -227,6 +240,9 @@ mod tests {
         assert_eq!(name(&seen), None, "Reolink and Dahua say the same");
         seen.session = "Session streamed by \"H264Server\"".into();
         assert_eq!(name(&seen).as_deref(), Some("GW"));
+        let sdp = crate::sdp::parse(b"s=Session streamed by \"TP-LINK RTSP Server\"\nm=video 0 RTP/AVP 96")
+            .unwrap();
+        assert_eq!(name(&Seen::of("rtsp://10.0.0.7/stream1", None, &sdp)).as_deref(), Some("TP-Link"));
         let url = "rtsp://10.0.0.7/streaming/channels/101".into();
         assert_eq!(name(&Seen { url, ..Seen::default() }).as_deref(), Some("Hikvision"));
     }

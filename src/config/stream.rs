@@ -265,6 +265,7 @@ pub(super) const CAMERA_KEYS: &[Key<Draft>] = &[
         read: |d, v| v.read(&mut d.settings.transport, |v| v.word(&UpstreamTransport::WORDS)),
     },
     Key { name: "tracks", read: |d, v| v.read(&mut d.settings.tracks, tracks) },
+    Key { name: "backchannel", read: |d, v| v.read(&mut d.viewing().back_channel, Value::flag) },
     Key {
         name: "connect_timeout",
         read: |d, v| v.read(&mut d.settings.connect_timeout, |v| v.duration(TIMEOUT)),
@@ -344,15 +345,16 @@ impl Draft {
 
     /// `client: retina` and a way that it does not go.
     fn check_client(&self, value: &Value<'_>) {
-        let Stream { client, reach, transport, on_demand, on_demand_warm, .. } = &self.settings;
+        let Stream { client, reach, transport, on_demand, on_demand_warm, viewing, .. } = &self.settings;
         let plain = Reach { reorder_window: reach.reorder_window, ..Reach::default() };
         let beyond = *reach != plain
             || *transport == UpstreamTransport::Multicast
             || (*on_demand && *on_demand_warm)
+            || viewing.back_channel
             || !self.cameras.iter().all(CameraUrl::is_plain);
         if *client == ClientChoice::Retina && beyond {
             let message = "retina speaks plain rtsp:// over tcp and udp only, without TLS, tunnel, proxy, multicast, \
-                           source_address or on_demand_warm: use `auto` or `direct`";
+                           source_address, on_demand_warm or backchannel: use `auto` or `direct`";
             if value.has("client") {
                 value.problem_at("client", message);
             } else {

@@ -19,6 +19,8 @@ pub struct Viewing {
     pub gop_cache_size: usize,
     /// How far back they may reach.
     pub gop_cache_age: Duration,
+    /// One viewer at a time may talk to the camera (ONVIF streaming specification, section 5.3).
+    pub back_channel: bool,
     /// Whether viewers may have it by multicast, and where.
     pub multicast: Group,
     /// Most bytes that the incident recorder keeps of packets; 0 = it is off.
@@ -65,6 +67,8 @@ impl Default for Viewing {
             gop_cache_size: 8 << 20,
             // Cameras with "smart" codecs go up to 12 s or so between key frames.
             gop_cache_age: Duration::from_secs(20),
+            // Some doorbells stop working while their loudspeaker is in use (go2rtc#95, #830).
+            back_channel: false,
             multicast: Group::None,
             // At 4 Mbit/s, half a minute.
             capture_size: 512 << 10,

@@ -2,9 +2,11 @@
 //!
 //! A [`Stream`] is a ring of [`Burst`]s with one [`Publisher`] and any number of [`Subscription`]s. The publisher never
 //! waits: a viewer that falls behind misses bursts, is told so, and harms nobody. Numbers that continue through
-//! reconnects are computed once here, for all viewers ([`crate::rtp::Timeline`]). While a source is away, [`Care`] looks
-//! after its viewers and [`Record`] keeps what went wrong. [`History`] is what was, for who looks later.
+//! reconnects are computed once here, for all viewers ([`crate::rtp::Timeline`]). What one viewer says to the camera goes the
+//! other way, through the [`BackChannel`]. While a source is away, [`Care`] looks after its viewers and [`Record`] keeps what
+//! went wrong. [`History`] is what was, for who looks later.
 
+mod back_channel;
 mod burst;
 mod cache;
 mod capture;
@@ -26,6 +28,7 @@ mod viewer;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+pub use back_channel::{BackChannel, Floor, Talker};
 pub use burst::{Burst, BurstBuilder, Packet};
 pub use capture::{Capture, Way};
 pub use care::Care;

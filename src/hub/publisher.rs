@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
-use std::task::Context;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::burst::BurstBuilder;
@@ -18,7 +20,7 @@ use super::track::TrackState;
 use crate::codec::{Codec, Cutting, PacketKind};
 use crate::config::MAX_COALESCE;
 use crate::rtp::{Header, HeaderError, StreamClock, WallTime};
-use crate::sdp::Description;
+use crate::sdp::{Description, Track};
 use crate::vocabulary::{FailureClass, Phase, TrackId, Transport};
 
 /// Publishes what a source delivers: numbers it once for all viewers, marks where a viewer may start, and gathers
@@ -40,11 +42,14 @@ pub struct Publisher {
     picture_ended: bool,
     /// It failed, and nothing came since.
     is_away: bool,
+    /// What a viewer says to the camera.
+    said: Option<mpsc::Receiver<Bytes>>,
 }
 
 impl Publisher {
-    pub(super) fn new(stream: Arc<Stream>) -> Self {
+    pub(super) fn new(stream: Arc<Stream>, said: Option<mpsc::Receiver<Bytes>>) -> Self {
         Self {
+            said,
             stream,
             generation: 0,
             tracks: Vec::new(),
@@ -116,6 +121,27 @@ impl Publisher {
             }
         }
         self.describe(description);
+    }
+
+    /// The session that is published listens to this track, or to nothing.
+    pub fn listens(&mut self, track: Option<Track>) {
+        if let Some(channel) = self.stream.back_channel() {
+            channel.offer(track);
+        }
+    }
+
+    /// The next packet that a viewer says to the camera. It counts as passed on where `passed`, what is done with it, says
+    /// so. Pending for ever where there is no back channel.
+    pub fn poll_said(&mut self, cx: &mut Context<'_>, passed: impl FnOnce(&[u8]) -> bool) -> Poll<()> {
+        let Some(said) = &mut self.said else { return Poll::Pending };
+        let Some(packet) = ready!(said.poll_recv(cx)) else { return Poll::Pending };
+        let metrics = self.stream.metrics();
+        if passed(&packet) {
+            metrics.backchannel_packets.inc();
+        } else {
+            metrics.backchannel_dropped.inc();
+        }
+        Poll::Ready(())
     }
 
     /// Takes the numbers back from what stood in for the camera.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, broadcast, watch};
 
+use super::back_channel::BackChannel;
 use super::burst::Burst;
 use super::cache::GopCache;
 use super::capture::Capture;
@@ -54,6 +55,7 @@ pub struct Stream {
     /// The numbers of a JPEG track while its camera is away. Locked when an outage begins or ends, and once a second
     /// while it lasts.
     standby: Mutex<Option<Standby>>,
+    back_channel: Option<Arc<BackChannel>>,
 }
 
 /// An outage in progress.
@@ -82,6 +84,8 @@ impl Stream {
         metrics.phase(status.phase);
         let (made, origin) = (Instant::now(), SystemTime::now().into());
         let capture = Capture::new(viewing.capture_size, viewing.capture_age, made, origin);
+        let (back_channel, said) =
+            viewing.back_channel.then(|| BackChannel::new(Arc::clone(&metrics))).unzip();
         let stream = Arc::new(Self {
             name: name.to_owned(),
             made,
@@ -102,8 +106,9 @@ impl Stream {
             history,
             bell,
             standby: Mutex::default(),
+            back_channel,
         });
-        let publisher = Publisher::new(Arc::clone(&stream));
+        let publisher = Publisher::new(Arc::clone(&stream), said);
         (stream, publisher)
     }
 
@@ -115,6 +120,11 @@ impl Stream {
     /// How it is given to its viewers.
     pub fn viewing(&self) -> &Viewing {
         &self.viewing
+    }
+
+    /// The way back to its camera, where it is configured.
+    pub fn back_channel(&self) -> Option<&Arc<BackChannel>> {
+        self.back_channel.as_ref()
     }
 
     /// The bursts since the newest key frame, or none where there is none to begin with. Every burst published later

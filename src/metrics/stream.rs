@@ -36,6 +36,12 @@ pub struct StreamMetrics {
     pub clock_offset: Gauge,
     /// `gop_cache_dropped_total`
     pub gop_cache_dropped: IntCounter,
+    /// `backchannel_packets_total`
+    pub backchannel_packets: IntCounter,
+    /// `backchannel_dropped_packets_total`
+    pub backchannel_dropped: IntCounter,
+    /// `backchannel_talkers`
+    pub backchannel_talkers: IntGauge,
     /// `viewer_start_seconds`
     pub viewer_start: Histogram,
     viewers: Vec<ViewerMetrics>,
@@ -107,6 +113,9 @@ impl StreamMetrics {
             key_frame_interval: families.source_key_frame_interval.with_label_values(stream),
             clock_offset: families.source_clock_offset.with_label_values(stream),
             gop_cache_dropped: families.gop_cache_dropped.with_label_values(stream),
+            backchannel_packets: families.backchannel_packets.with_label_values(stream),
+            backchannel_dropped: families.backchannel_dropped.with_label_values(stream),
+            backchannel_talkers: families.backchannel_talkers.with_label_values(stream),
             viewer_start: families.viewer_start.with_label_values(stream),
             viewers: Transport::ALL.iter().map(|t| ViewerMetrics::new(families, name, t.as_str())).collect(),
             all_viewers,
@@ -206,7 +215,7 @@ impl StreamMetrics {
     pub(super) fn unregister(&self, families: &Families) {
         let name = self.name.as_str();
         // A series that is not there is not an error: removing is idempotent.
-        for family in [&families.source_up, &families.source_retry_attempt] {
+        for family in [&families.source_up, &families.source_retry_attempt, &families.backchannel_talkers] {
             let _ = family.remove_label_values(&[name]);
         }
         for family in
@@ -218,6 +227,8 @@ impl StreamMetrics {
         let _ = families.source_reconnects.remove_label_values(&[name]);
         let _ = families.no_signal_frames.remove_label_values(&[name]);
         let _ = families.source_outage.remove_label_values(&[name]);
+        let _ = families.backchannel_packets.remove_label_values(&[name]);
+        let _ = families.backchannel_dropped.remove_label_values(&[name]);
         let _ = families.gop_cache_dropped.remove_label_values(&[name]);
         let _ = families.viewer_start.remove_label_values(&[name]);
         for phase in Phase::ALL {

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use md5::Md5;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512_256};
 
 /// The hash of a challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,19 +49,56 @@ impl Algorithm {
         }
     }
 
-    /// The hash of a text, in lower-case hexadecimal digits.
-    fn hash(self, text: &str) -> String {
+    fn hash(self) -> Hash {
         match self {
-            Self::Sha256 => hex(&Sha256::digest(text)),
-            Self::Md5 => hex(&Md5::digest(text)),
+            Self::Sha256 => Hash::Sha256,
+            Self::Md5 => Hash::Md5,
         }
+    }
+}
+
+/// A hash function: those we offer, and those that cameras ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hash {
+    Md5,
+    Sha256,
+    Sha512To256,
+}
+
+impl Hash {
+    /// The hash of a text, in lower-case hexadecimal digits.
+    pub(super) fn of(self, text: &str) -> String {
+        match self {
+            Self::Md5 => hex(&Md5::digest(text)),
+            Self::Sha256 => hex(&Sha256::digest(text)),
+            Self::Sha512To256 => hex(&Sha512_256::digest(text)),
+        }
+    }
+
+    /// `HA1` ([`ha1`]).
+    pub(super) fn secret(self, user: &str, realm: &str, password: &str) -> String {
+        self.of(&format!("{user}:{realm}:{password}"))
+    }
+
+    /// The response: `counted` with the `qop` it is for, and `ha2`, the hash of what is asked for.
+    pub(super) fn proof(
+        self,
+        ha1: &str,
+        nonce: &str,
+        counted: Option<(Counted<'_>, &str)>,
+        ha2: &str,
+    ) -> String {
+        self.of(&match counted {
+            Some((Counted { nc, cnonce }, qop)) => format!("{ha1}:{nonce}:{nc}:{cnonce}:{qop}:{ha2}"),
+            None => format!("{ha1}:{nonce}:{ha2}"),
+        })
     }
 }
 
 /// The part of a response that depends on the password (`HA1`): as good as the password itself for this realm, so it is
 /// kept as secret as that.
 pub fn ha1(algorithm: Algorithm, user: &str, realm: &str, password: &str) -> String {
-    algorithm.hash(&format!("{user}:{realm}:{password}"))
+    algorithm.hash().secret(user, realm, password)
 }
 
 /// The `response` parameter. `uri` is the one of the `uri` parameter, whatever the request line says: live555 signs the
@@ -82,15 +119,13 @@ pub fn response(
     method: &str,
     uri: &str,
 ) -> String {
-    let ha2 = algorithm.hash(&format!("{method}:{uri}"));
-    algorithm.hash(&match counted {
-        Some(Counted { nc, cnonce }) => format!("{ha1}:{nonce}:{nc}:{cnonce}:auth:{ha2}"),
-        None => format!("{ha1}:{nonce}:{ha2}"),
-    })
+    let hash = algorithm.hash();
+    let ha2 = hash.of(&format!("{method}:{uri}"));
+    hash.proof(ha1, nonce, counted.map(|counted| (counted, "auth")), &ha2)
 }
 
 /// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");

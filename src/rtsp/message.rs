@@ -139,6 +139,12 @@ impl Response {
     }
 }
 
+impl From<Status> for Response {
+    fn from(status: Status) -> Self {
+        Self::new(status)
+    }
+}
+
 /// Whether a `CSeq` value is a number of 32 bits, without sign.
 pub(super) fn is_cseq(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u32>().is_ok()

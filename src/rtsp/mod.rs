@@ -45,6 +45,9 @@ mod devices;
 #[cfg(test)]
 mod oracle;
 
+/// The feature tag of a client that wants to talk to a camera (ONVIF streaming specification, section 5.3.1).
+pub const BACK_CHANNEL: &str = "www.onvif.org/ver20/backchannel";
+
 pub use headers::Headers;
 pub use message::{CseqError, Request, Response};
 pub use method::Method;

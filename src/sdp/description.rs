@@ -66,6 +66,15 @@ impl Description {
     ///
     /// `stream_name` becomes the session name; `session_version` has to grow with every change (RFC 8866 section 5.2).
     pub fn write(&self, stream_name: &str, session_version: u64, range: Range) -> String {
+        let mut sdp = self.head(stream_name, session_version, range);
+        for track in &self.tracks {
+            track.write(&mut sdp, None);
+        }
+        sdp
+    }
+
+    /// What stands in front of the tracks.
+    pub(super) fn head(&self, stream_name: &str, session_version: u64, range: Range) -> String {
         let mut sdp = String::with_capacity(256 + 512 * self.tracks.len());
         let name: String = stream_name.chars().filter(|c| !c.is_control()).collect();
         let name = if name.trim().is_empty() { "-" } else { name.trim() };
@@ -80,9 +89,6 @@ impl Description {
             session_id(name),
         )
         .expect("a String takes everything");
-        for track in &self.tracks {
-            track.write(&mut sdp);
-        }
         sdp
     }
 }

@@ -4,6 +4,7 @@
 //! [`Media`] are what it found. [`Description`] is what is left of that for a viewer: the [`Track`]s it can play, written
 //! canonically and without anything that tells where the camera is.
 
+mod back_channel;
 mod change;
 mod description;
 mod encoding;
@@ -14,6 +15,7 @@ mod parse;
 mod selection;
 mod track;
 
+pub use back_channel::asks_to_talk;
 pub use description::{Description, Range};
 pub use encoding::Encoding;
 pub use media::{Attribute, Direction, Media};

@@ -130,8 +130,8 @@ impl Track {
         changed
     }
 
-    /// Appends the media section.
-    pub(super) fn write(&self, sdp: &mut String) {
+    /// Appends the media section, with the direction of its packets where that is to be said.
+    pub(super) fn write(&self, sdp: &mut String, direction: Option<&str>) {
         let Self { kind, payload_type, .. } = self;
         let mut line = |text: std::fmt::Arguments<'_>| {
             sdp.write_fmt(text).expect("a String takes everything");
@@ -155,6 +155,9 @@ impl Track {
         }
         for Attribute { name, value } in &self.attributes {
             line(format_args!("a={name}:{}", value.as_deref().unwrap_or_default()));
+        }
+        if let Some(direction) = direction {
+            line(format_args!("a={direction}"));
         }
         line(format_args!("a=control:trackID={}", self.id));
     }

@@ -22,7 +22,7 @@ impl Connection {
         let uri = Uri::parse(&request.uri).ok().flatten();
         let stream = self.stream_of(request, uri.as_ref());
         let wish = Wish {
-            action: Action::Watch,
+            action: if self.is_to_talk(request, uri.as_ref()) { Action::Talk } else { Action::Watch },
             stream: stream.as_deref(),
             method: request.method.as_str(),
             uri: None,

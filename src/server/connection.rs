@@ -71,6 +71,8 @@ pub(super) struct Shown {
     pub(super) generation: u32,
     /// The only track of it, which a SETUP without a track then means.
     pub(super) only: Option<TrackId>,
+    /// The way back to the camera was among it.
+    pub(super) talks: bool,
 }
 
 /// Serves a connection to its end.
@@ -268,7 +270,7 @@ impl Connection {
                 Ok(Some((Item::Data { channel, payload }, consumed))) => {
                     if let Some(here) = self.sessions.iter().find(|here| here.session().has_channel(channel))
                     {
-                        here.session_mut().received(payload, &self.shared.metrics);
+                        here.session_mut().interleaved(channel, payload, &self.shared.metrics);
                     }
                     consumed
                 }

@@ -22,6 +22,7 @@ mod requests;
 mod scratch;
 mod secure;
 mod session;
+mod talk;
 mod tunnel;
 mod udp;
 mod warrants;

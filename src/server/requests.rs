@@ -13,6 +13,7 @@ use super::mount::Mount;
 use super::multicast::{Heard, Listener, MulticastSession, Refusal};
 use super::player::Carrier;
 use super::session::{Session, Viewer};
+use super::talk::{self, Part, TEXT, Wanted};
 use super::udp::{Command, UdpHandle, UdpSession};
 use crate::config::Group;
 use crate::hub::{self, Described};
@@ -62,11 +63,14 @@ impl Connection {
 
     async fn dispatch(&mut self, request: &Request) -> (Response, Written) {
         let Ok(uri) = Uri::parse(&request.uri) else { return (Response::new(Status::BAD_REQUEST), None) };
+        if let Some(refused) = self.lacks_back_channel(request, uri.as_ref()) {
+            return (refused, None);
+        }
         match (&request.method, uri) {
             (Method::Describe, Some(uri)) => (self.describe(request, &uri).await, None),
             (Method::Setup, Some(uri)) => {
                 let answered = self.set_up(request, &uri).await;
-                (answered.unwrap_or_else(Response::new), None)
+                (answered.unwrap_or_else(|refused| refused), None)
             }
             (Method::Describe | Method::Setup, None) => (Response::new(Status::BAD_REQUEST), None),
             (
@@ -150,26 +154,42 @@ impl Connection {
             return no_such_track(&mount, &described.description);
         }
         let description = asked.as_ref().unwrap_or(&described.description);
-        let only = match description.tracks.as_slice() {
-            [only] => Some(only.id),
+        let back = match self.described_back(request, uri, &mount, &described) {
+            Ok(back) => back,
+            Err(lacks) => return lacks,
+        };
+        let only = match (description.tracks.as_slice(), &back) {
+            ([only], None) => Some(only.id),
             _ => None,
         };
-        self.described =
-            Some(Shown { stream: Arc::downgrade(mount.stream()), generation: described.generation, only });
-        let sdp = description.write(mount.stream().name(), described.version, range);
+        self.described = Some(Shown {
+            stream: Arc::downgrade(mount.stream()),
+            generation: described.generation,
+            only,
+            talks: back.is_some(),
+        });
+        let (name, version) = (mount.stream().name(), described.version);
+        let sdp = match &back {
+            Some(back) => description.write_with(back, name, version, range),
+            None => description.write(name, version, range),
+        };
         Response::new(Status::OK)
             .header("Content-Base", uri.content_base(&self.local.to_string()))
             .body("application/sdp", sdp)
     }
 
-    async fn set_up(&mut self, request: &Request, uri: &Uri) -> Result<Response, Status> {
+    /// Sets a track or the back channel up.
+    ///
+    /// # Errors
+    /// The answer that says why not.
+    async fn set_up(&mut self, request: &Request, uri: &Uri) -> Result<Response, Response> {
         let mount = self.shared.mounts.find(&uri.path).ok_or(Status::NOT_FOUND)?;
         let found = match session_header(request) {
             Some(header) => Some(self.find(header).ok_or(Status::SESSION_NOT_FOUND)?),
             None => None,
         };
         let Some(described) = mount.describe(self.shared.settings.describe_timeout).await else {
-            return Ok(unavailable(&mount));
+            return Err(unavailable(&mount));
         };
         let generation = described.generation;
         match &found {
@@ -181,68 +201,65 @@ impl Connection {
                 admitted?;
             }
             Some(Found::Udp(_)) => {}
-            None if self.is_outdated(&mount, generation) => return Err(Status::SESSION_NOT_FOUND),
+            None if self.is_outdated(&mount, generation) => return Err(Status::SESSION_NOT_FOUND.into()),
             None if self.sessions.len() + self.udp.len() >= MAX_SESSIONS => {
-                return Err(Status::SERVICE_UNAVAILABLE);
+                return Err(Status::SERVICE_UNAVAILABLE.into());
             }
             None => {}
         }
-        let only = self.shown(&mount).and_then(|shown| shown.only);
-        let track = Session::find_track(&described.description, uri, only)?.clone();
-        let offer = match self.choose(request, found.as_ref(), &mount) {
-            Ok(offer) => offer,
-            Err(words) if words.is_empty() => return Err(Status::UNSUPPORTED_TRANSPORT),
-            Err(words) => {
-                let response = Response::new(Status::UNSUPPORTED_TRANSPORT);
-                return Ok(response.body("text/plain; charset=utf-8", words));
-            }
+        let part = if self.means_back_channel(request, uri, &mount, &described) {
+            Wanted::Talk(described.description.back_channel_id())
+        } else {
+            let only = self.shown(&mount).and_then(|shown| shown.only);
+            Wanted::Track(Box::new(Session::find_track(&described.description, uri, only)?.clone()))
         };
+        let offer = self.choose(request, found.as_ref(), &mount, &part)?;
         match (found, offer) {
             (Some(Found::Here(index)), Offer::Tcp(wanted)) => {
-                let channels =
-                    self.free_channels(wanted, self.sessions[index].session().carrier(track.id))?;
-                Ok(set_up_here(&mut self.sessions[index].session_mut(), &track, channels))
+                let had = self.sessions[index].session().carrier(part.id());
+                let channels = self.free_channels(wanted, had)?;
+                let mut session = self.sessions[index].session_mut();
+                let granted = part.granted(&mount, session.id(), self.peer.ip());
+                let part = granted.map_err(|refused| refused.header("Session", session.header()))?;
+                Ok(set_up_here(&mut session, part, channels))
             }
             (Some(Found::Udp(handle)), Offer::Udp(_) | Offer::Multicast) => {
+                let id = session_header(request).and_then(session_id::parse).map_or("", |(id, _)| id);
+                let granted = part.granted(&mount, id, self.peer.ip());
+                let part = granted.map_err(|refused| refused.header("Session", id))?;
                 let (reply, answer) = oneshot::channel();
-                let command = Command::SetUp { mount, generation, track: Box::new(track), offer, reply };
+                let command = Command::SetUp { mount, generation, part, offer, reply };
                 if !handle.send(command).await {
-                    return Err(Status::SESSION_NOT_FOUND);
+                    return Err(Status::SESSION_NOT_FOUND.into());
                 }
-                answer.await.map_err(|_| Status::SESSION_NOT_FOUND)
+                answer.await.map_err(|_| Status::SESSION_NOT_FOUND.into())
             }
             (None, Offer::Tcp(wanted)) => {
                 let channels = self.free_channels(wanted, None)?;
                 let transport = self.outbox.transport();
-                let mut session = match self.new_session(mount, &described, uri, request, transport, None) {
-                    Ok(session) => session,
-                    Err(full) => return Ok(crowded(&full)),
-                };
-                let response = set_up_here(&mut session, &track, channels);
+                let mut session = self.new_session(mount, &described, uri, request, transport, None)?;
+                let part = part.granted(session.mount(), session.id(), self.peer.ip())?;
+                let response = set_up_here(&mut session, part, channels);
                 self.sessions.push(Subscriber::new(session, Line::Connection(Rc::clone(&self.outbox))));
                 Ok(response)
             }
             (None, Offer::Udp(client)) => {
-                match self.new_session(mount, &described, uri, request, Transport::Udp, None) {
-                    Ok(session) => self.start_udp(session, &track, client),
-                    Err(full) => Ok(crowded(&full)),
-                }
+                let session = self.new_session(mount, &described, uri, request, Transport::Udp, None)?;
+                let part = part.granted(session.mount(), session.id(), self.peer.ip())?;
+                self.start_udp(session, part, client)
             }
             (None, Offer::Multicast) => {
-                let (listener, heard) =
-                    match self.shared.flows.listen(&self.shared, &mount, &described, &track).await {
-                        Ok(listens) => listens,
-                        Err(refusal) => return Ok(no_multicast(&mount, &refusal)),
-                    };
+                // What a viewer says was not offered a group.
+                let Wanted::Track(track) = part else { return Err(Status::UNSUPPORTED_TRANSPORT.into()) };
+                let listens = self.shared.flows.listen(&self.shared, &mount, &described, &track).await;
+                let (listener, heard) = listens.map_err(|refusal| no_multicast(&mount, &refusal))?;
                 let (flow, transport) = (Some(listener.viewer()), Transport::Multicast);
-                match self.new_session(mount, &described, uri, request, transport, flow) {
-                    Ok(session) => self.start_multicast(session, &track, listener, heard),
-                    Err(full) => Ok(crowded(&full)),
-                }
+                let session = self.new_session(mount, &described, uri, request, transport, flow)?;
+                self.start_multicast(session, track, listener, heard)
             }
             // One transport for a session: what is asked for is not to be had.
             (Some(Found::Here(_)), Offer::Udp(_) | Offer::Multicast)
-            | (Some(Found::Udp(_)), Offer::Tcp(_)) => Err(Status::UNSUPPORTED_TRANSPORT),
+            | (Some(Found::Udp(_)), Offer::Tcp(_)) => Err(Status::UNSUPPORTED_TRANSPORT.into()),
         }
     }
 
@@ -253,21 +270,34 @@ impl Connection {
     }
 
     /// What was last described here, if it was this stream.
-    fn shown(&self, mount: &Mount) -> Option<&Shown> {
+    pub(super) fn shown(&self, mount: &Mount) -> Option<&Shown> {
         self.described.as_ref().filter(|shown| shown.stream.ptr_eq(&Arc::downgrade(mount.stream())))
     }
 
     /// The first alternative of the `Transport` header that can be served here.
     ///
     /// # Errors
-    /// There is none; the words say why, as far as that is not plain.
-    fn choose(&self, request: &Request, found: Option<&Found>, mount: &Mount) -> Result<Offer, String> {
-        let specs = request.headers.get_all("Transport").flat_map(transport::parse).collect::<Vec<_>>();
-        let mut offers = specs.iter().filter_map(transport::TransportSpec::offer);
+    /// 461: there is none; with words that say why, as far as that is not plain.
+    fn choose(
+        &self,
+        request: &Request,
+        found: Option<&Found>,
+        mount: &Mount,
+        part: &Wanted,
+    ) -> Result<Offer, Response> {
+        let talks = matches!(part, Wanted::Talk(_));
+        let specs = request.headers.get_all("Transport").flat_map(transport::parse).map(|spec| {
+            // Who talks may say that it records.
+            let mode = if talks { transport::Mode::Play } else { spec.mode };
+            transport::TransportSpec { mode, ..spec }
+        });
+        let offers: Vec<Offer> = specs.filter_map(|spec| spec.offer()).collect();
         // Who asks over TLS does not want its media in the clear, and who comes through a tunnel cannot be reached otherwise.
         let in_clear = self.outbox.transport() == Transport::Tcp && self.tunnel.is_none();
         let is_sent = matches!(mount, Mount::Live(stream) if stream.viewing().multicast != Group::None);
-        let chosen = offers.find(|offer| match (offer, found) {
+        let chosen = offers.iter().copied().find(|offer| match (offer, found) {
+            // What one says is for one.
+            (Offer::Multicast, _) if talks => false,
             (Offer::Tcp(_), None | Some(Found::Here(_))) => true,
             (Offer::Udp(_) | Offer::Multicast, Some(Found::Udp(handle))) => {
                 in_clear && handle.transport() == offer.transport()
@@ -277,17 +307,24 @@ impl Connection {
             (Offer::Tcp(_), Some(Found::Udp(_)))
             | (Offer::Udp(_) | Offer::Multicast, Some(Found::Here(_))) => false,
         });
-        let multicast = specs.iter().any(|spec| spec.offer() == Some(Offer::Multicast));
+        let multicast = offers.contains(&Offer::Multicast);
         let name = mount.stream().name();
-        chosen.ok_or_else(|| match (multicast, in_clear, is_sent, found) {
-            (true, false, ..) => format!(
-                "{name} is not sent by multicast to who came over TLS or through a tunnel: anybody could hear it\n"
-            ),
-            (true, true, false, _) => {
-                format!("{name} is not sent by multicast (its key `multicast` is not set): ask for UDP or TCP\n")
-            }
-            (true, true, true, Some(_)) => "a session has one transport for all its tracks\n".to_owned(),
-            _ => String::new(),
+        chosen.ok_or_else(|| {
+            let refused = Response::new(Status::UNSUPPORTED_TRANSPORT);
+            let words = match (multicast, in_clear, is_sent, found) {
+                _ if talks => {
+                    format!("what is said to {name} goes over UDP or TCP, by the one that its session has\n")
+                }
+                (true, false, ..) => format!(
+                    "{name} is not sent by multicast to who came over TLS or through a tunnel: anybody could hear it\n"
+                ),
+                (true, true, false, _) => format!(
+                    "{name} is not sent by multicast (its key `multicast` is not set): ask for UDP or TCP\n"
+                ),
+                (true, true, true, Some(_)) => "a session has one transport for all its tracks\n".to_owned(),
+                _ => return refused,
+            };
+            refused.body(TEXT, words)
         })
     }
 
@@ -299,9 +336,9 @@ impl Connection {
         request: &Request,
         transport: Transport,
         hears: Option<Arc<hub::Viewer>>,
-    ) -> Result<Session, Full> {
+    ) -> Result<Session, Response> {
         let viewer = Viewer {
-            place: self.shared.admission.session(self.peer.ip())?,
+            place: self.shared.admission.session(self.peer.ip()).map_err(|full| crowded(&full))?,
             peer: self.peer.ip(),
             transport,
             user_agent: request
@@ -345,13 +382,13 @@ impl Connection {
     fn start_udp(
         &mut self,
         mut session: Session,
-        track: &Track,
+        part: Part,
         client: PortPair,
-    ) -> Result<Response, Status> {
+    ) -> Result<Response, Response> {
         let ports = Arc::clone(self.shared.udp.as_ref().ok_or(Status::UNSUPPORTED_TRANSPORT)?);
         let (mut seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.owner(), Transport::Udp);
         let carrier = seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
-        let ssrc = session.set_up(track, carrier)?;
+        let ssrc = session.set_up(part, carrier)?;
         let response = session.granted(Grant::Udp { client, server: ports.ports(), ssrc });
         self.udp.push(seat.handle().clone());
         let session = UdpSession {
@@ -372,10 +409,10 @@ impl Connection {
     fn start_multicast(
         &mut self,
         mut session: Session,
-        track: &Track,
+        track: Box<Track>,
         listener: Listener,
         heard: Heard,
-    ) -> Result<Response, Status> {
+    ) -> Result<Response, Response> {
         let (seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.owner(), Transport::Multicast);
         let response = listener.set_up(&mut session, track, heard)?;
         self.udp.push(seat.handle().clone());
@@ -393,9 +430,9 @@ impl Connection {
 }
 
 /// Sets a track of an interleaved session up.
-fn set_up_here(session: &mut Session, track: &Track, channels: Channels) -> Response {
+fn set_up_here(session: &mut Session, part: Part, channels: Channels) -> Response {
     let carrier = Carrier::Channels { rtp: channels.rtp, rtcp: channels.rtcp };
-    match session.set_up(track, carrier) {
+    match session.set_up(part, carrier) {
         Ok(ssrc) => session.granted(Grant::Tcp { channels, ssrc }),
         Err(status) => session.refuse(status),
     }
@@ -416,16 +453,14 @@ fn unavailable(mount: &Mount) -> Response {
         None => "it has not delivered yet".to_owned(),
     };
     let body = format!("the source of {} is not available: {reason}\n", mount.stream().name());
-    Response::new(Status::SERVICE_UNAVAILABLE)
-        .header("Retry-After", RETRY_AFTER.as_secs())
-        .body("text/plain; charset=utf-8", body)
+    Response::new(Status::SERVICE_UNAVAILABLE).header("Retry-After", RETRY_AFTER.as_secs()).body(TEXT, body)
 }
 
 /// 461 for a viewer who would hear a stream by multicast.
 fn no_multicast(mount: &Mount, refusal: &Refusal) -> Response {
     let name = mount.stream().name();
     let body = format!("{name} is not to be had by multicast: {refusal}\n");
-    Response::new(Status::UNSUPPORTED_TRANSPORT).body("text/plain; charset=utf-8", body)
+    Response::new(Status::UNSUPPORTED_TRANSPORT).body(TEXT, body)
 }
 
 /// 404 for a viewer whose URL asks for tracks that the stream does not have.
@@ -436,20 +471,21 @@ fn no_such_track(mount: &Mount, description: &Description) -> Response {
         .map(|track| format!("{} ({})", track.kind, track.encoding.as_deref().unwrap_or("unknown")))
         .collect();
     let body = format!("{} has no such track; it has {}\n", mount.stream().name(), there.join(", "));
-    Response::new(Status::NOT_FOUND).body("text/plain; charset=utf-8", body)
+    Response::new(Status::NOT_FOUND).body(TEXT, body)
 }
 
 /// 503 with the limit that is reached.
 fn crowded(full: &Full) -> Response {
     Response::new(Status::SERVICE_UNAVAILABLE)
         .header("Retry-After", RETRY_AFTER.as_secs())
-        .body("text/plain; charset=utf-8", format!("too many viewers: {full}\n"))
+        .body(TEXT, format!("too many viewers: {full}\n"))
 }
 
-/// The options of `Require` and `Proxy-Require`: the server has none (RFC 2326 sections 12.27 and 12.32).
+/// The options of `Require` and `Proxy-Require` that no stream has (RFC 2326 sections 12.27 and 12.32).
 fn unsupported(request: &Request) -> Option<String> {
     let headers = ["Require", "Proxy-Require"];
-    let tags: Vec<&str> = headers.iter().flat_map(|name| request.headers.list(name)).collect();
+    let tags = headers.iter().flat_map(|name| request.headers.list(name)).filter(|tag| !talk::is_tag(tag));
+    let tags: Vec<&str> = tags.collect();
     (!tags.is_empty()).then(|| tags.join(", "))
 }
 

@@ -3,7 +3,7 @@
 //! The viewer drives, so the state is an enum, and what exists only in a state lives in that state's type. A request
 //! that does not fit is answered, not failed: refusals are values.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use super::ahead::Ahead;
 use super::mount::{Feed, Mount};
 use super::playback::Playback;
 use super::player::{Carrier, Player};
+use super::talk::{Part, Talking};
 use super::warrants::Warranted;
 use crate::hub::{self, Delivery, Described, Seat};
 use crate::metrics::Metrics;
@@ -43,6 +44,8 @@ pub(super) struct Session {
     /// Until it watches.
     warranted: Option<Warranted>,
     state: State,
+    /// It may talk to the camera.
+    talking: Option<Talking>,
 }
 
 /// Where a session stands.
@@ -87,13 +90,6 @@ pub(super) enum Next {
     Delivery(Delivery),
     /// Somebody wants this viewer out.
     Kicked(Disconnect),
-}
-
-impl Init {
-    fn set_up(mut self, track: &Track, carrier: Carrier) -> (Ready, u32) {
-        let ssrc = self.player.set_up(track, carrier);
-        (Ready { player: self.player, paused: None, seat: None }, ssrc)
-    }
 }
 
 impl Playing {
@@ -145,6 +141,7 @@ impl Session {
             hears,
             warranted,
             state: State::Init(Init { player }),
+            talking: None,
         }
     }
 
@@ -164,6 +161,7 @@ impl Session {
             hears: None,
             warranted: None,
             state: State::Ready(Ready { player, paused: None, seat: Some(seat) }),
+            talking: None,
         }
     }
 
@@ -222,17 +220,21 @@ impl Session {
 
     /// The carrier of a track that is set up.
     pub(super) fn carrier(&self, track: TrackId) -> Option<Carrier> {
-        self.player().track(track).map(|track| track.carrier)
+        let talks = self.talking.as_ref().filter(|talking| talking.id == track);
+        talks.map(|talking| talking.carrier).or(self.player().track(track).map(|track| track.carrier))
     }
 
-    /// The tracks that are set up.
+    /// The tracks that are set up, the back channel last.
     pub(super) fn tracks(&self) -> impl Iterator<Item = TrackId> {
-        self.player().tracks().map(|(id, _)| id)
+        self.player().tracks().map(|(id, _)| id).chain(self.talks_on())
     }
 
-    /// Sends a track's packets there from now on.
+    /// Sends a track's packets there from now on, or takes those of the back channel from there.
     pub(super) fn set_carrier(&mut self, track: TrackId, carrier: Carrier) {
-        self.player_mut().set_carrier(track, carrier);
+        match &mut self.talking {
+            Some(talking) if talking.id == track => talking.carrier = carrier,
+            _ => self.player_mut().set_carrier(track, carrier),
+        }
     }
 
     /// The numbers that a track's packets get.
@@ -273,7 +275,13 @@ impl Session {
 
     /// The carriers of the tracks that are set up.
     pub(super) fn carriers(&self) -> impl Iterator<Item = Carrier> {
-        self.player().tracks().map(|(_, track)| track.carrier)
+        let back = self.talking.as_ref().map(|talking| talking.carrier);
+        self.player().tracks().map(|(_, track)| track.carrier).chain(back)
+    }
+
+    /// The number of the back channel, if it is set up.
+    pub(super) fn talks_on(&self) -> Option<TrackId> {
+        self.talking.as_ref().map(|talking| talking.id)
     }
 
     /// The `Session` header of answers.
@@ -300,27 +308,29 @@ impl Session {
         }
     }
 
-    /// Sets a track up, or again. Returns its SSRC.
+    /// Sets a track up, or again, or the back channel. Returns its SSRC.
     ///
     /// # Errors
     /// 455 while playing.
-    pub(super) fn set_up(&mut self, track: &Track, carrier: Carrier) -> Result<u32, Status> {
-        match self.take_state() {
-            State::Init(init) => {
-                let (ready, ssrc) = init.set_up(track, carrier);
-                self.state = State::Ready(ready);
-                Ok(ssrc)
-            }
-            State::Ready(mut ready) => {
-                let ssrc = ready.player.set_up(track, carrier);
-                self.state = State::Ready(ready);
-                Ok(ssrc)
-            }
+    pub(super) fn set_up(&mut self, part: Part, carrier: Carrier) -> Result<u32, Status> {
+        let mut ready = match self.take_state() {
+            State::Init(Init { player }) => Ready { player, paused: None, seat: None },
+            State::Ready(ready) => ready,
             State::Playing(playing) => {
                 self.state = State::Playing(playing);
-                Err(Status::METHOD_NOT_VALID)
+                return Err(Status::METHOD_NOT_VALID);
             }
-        }
+        };
+        let ssrc = match part {
+            Part::Track(track) => ready.player.set_up(&track, carrier),
+            Part::Talk(id, floor) => {
+                let ssrc = rand::random();
+                self.talking = Some(Talking { id, carrier, floor });
+                ssrc
+            }
+        };
+        self.state = State::Ready(ready);
+        Ok(ssrc)
     }
 
     /// Answers a request of this session other than SETUP. The second value says that the session has ended.
@@ -355,6 +365,7 @@ impl Session {
 
     /// Ends the session: its seat is given up for this reason.
     pub(super) fn end(&mut self, reason: Disconnect) {
+        self.talking = None;
         let seat = match self.take_state() {
             State::Init(_) => None,
             State::Ready(ready) => ready.seat,
@@ -362,6 +373,30 @@ impl Session {
         };
         if let Some(seat) = seat {
             seat.leave(reason);
+        }
+    }
+
+    /// A packet of the viewer's came on a channel of its connection.
+    pub(super) fn interleaved(&mut self, channel: u8, packet: &[u8], metrics: &Metrics) {
+        match &self.talking {
+            Some(talking) if talking.comes_on(channel) => self.says(packet),
+            _ => self.received(packet, metrics),
+        }
+    }
+
+    /// A datagram of the viewer's came from a port of its.
+    pub(super) fn datagram(&mut self, from: SocketAddr, packet: &[u8], metrics: &Metrics) {
+        match &self.talking {
+            Some(talking) if talking.comes_from(from) => self.says(packet),
+            _ => self.received(packet, metrics),
+        }
+    }
+
+    /// The viewer talks; while it does not play, to nobody.
+    fn says(&mut self, packet: &[u8]) {
+        self.touch();
+        if let (Some(talking), true) = (&self.talking, self.is_playing()) {
+            talking.floor.say(packet);
         }
     }
 
@@ -386,7 +421,7 @@ impl Session {
     fn scope(&self, uri: Option<&Uri>) -> Result<Option<TrackId>, Status> {
         match uri.and_then(|uri| uri.track) {
             None => Ok(None),
-            Some(TrackControl::Track(id)) if self.player().track(id).is_some() => Ok(Some(id)),
+            Some(TrackControl::Track(id)) if self.carrier(id).is_some() => Ok(Some(id)),
             Some(TrackControl::Track(_) | TrackControl::Unknown) => Err(Status::NOT_FOUND),
         }
     }
@@ -465,6 +500,9 @@ impl Session {
                     warranted.watches(seat.viewer(), stream);
                 }
                 seat.plays();
+                if let Some(talking) = &self.talking {
+                    talking.floor.plays(seat.viewer());
+                }
                 Playing {
                     player: ready.player,
                     feed,
@@ -520,9 +558,12 @@ impl Session {
     /// Gives up one track, or all. Returns whether that was the end of the session.
     fn tear_down(&mut self, scope: Option<TrackId>) -> bool {
         let Some(track) = scope else { return true };
-        let player = self.player_mut();
-        player.remove(track);
-        player.tracks().next().is_none()
+        if self.talks_on() == Some(track) {
+            self.talking = None;
+        } else {
+            self.player_mut().remove(track);
+        }
+        self.tracks().next().is_none()
     }
 
     /// Takes the state to turn it into another; the caller puts one back before it returns.

@@ -12,7 +12,7 @@ use tokio::time;
 
 use super::error::Error;
 use super::session::{Event, Session};
-use crate::sdp::Description;
+use crate::sdp::{Description, Track};
 use crate::vocabulary::Transport;
 
 /// The connections with one host.
@@ -109,6 +109,14 @@ impl Session for Counted {
 
     fn transport(&self) -> Option<Transport> {
         self.session.transport()
+    }
+
+    fn back_channel(&self) -> Option<&Track> {
+        self.session.back_channel()
+    }
+
+    fn say(&mut self, packet: &[u8]) -> bool {
+        self.session.say(packet)
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {

@@ -81,8 +81,9 @@ impl Clients {
         let udp_is_a_guess = settings.transport == UpstreamTransport::Auto;
         let multicast = settings.transport == UpstreamTransport::Multicast;
         let profiles = (settings.client == ClientChoice::Auto).then(|| Arc::clone(&quirks));
-        let direct = Direct::new(cameras.to_vec(), settings.reach.clone(), multicast, udp_is_a_guess, quirks);
-        let direct = direct.with_capture(capture);
+        let direct = Direct::new(cameras.to_vec(), settings.reach.clone(), multicast, udp_is_a_guess, quirks)
+            .with_back_channel(settings.viewing.back_channel)
+            .with_capture(capture);
         let needs = |camera: &CameraUrl| (camera.to_string(), beyond_retina(camera, settings));
         Self {
             retina: Cameras::new(cameras.to_vec(), udp_is_a_guess, profiles, Arc::clone(&metrics)),
@@ -198,8 +199,9 @@ impl Client for Clients {
                     self.either.then(|| format!("Over UDP the direct client speaks with it: {OUT_OF_ORDER}."))
                 }),
         };
-        let profile = self.direct.profile(source).filter(|_| self.either || self.takes_direct(source, None));
-        sentence.into_iter().chain(profile).collect()
+        let its_own = self.either || self.takes_direct(source, None);
+        let learned = if its_own { self.direct.learned(source) } else { Vec::new() };
+        sentence.into_iter().chain(learned).collect()
     }
 
     fn end_alike(&self, source: usize, transport: Option<Transport>, span: Duration) -> bool {
@@ -238,6 +240,8 @@ fn beyond_retina(camera: &CameraUrl, settings: &Settings) -> Option<&'static str
     let Reach { proxy, source_address, .. } = &settings.reach;
     if !camera.is_plain() {
         Some("retina has neither TLS nor tunnels")
+    } else if settings.viewing.back_channel {
+        Some("retina has no back channel")
     } else if settings.transport == UpstreamTransport::Multicast {
         Some("retina has no multicast")
     } else if settings.transport == UpstreamTransport::Udp {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::error::Error;
 use crate::rtp::WallTime;
-use crate::sdp::{Description, Selection};
+use crate::sdp::{Description, Selection, Track};
 use crate::vocabulary::{TrackId, Transport};
 
 /// A future that stays on its thread.
@@ -118,6 +118,18 @@ pub(super) trait Session {
 
     /// How its packets come; `None` for a file.
     fn transport(&self) -> Option<Transport>;
+
+    /// Where the camera listens, if it has a back channel and that is set up.
+    fn back_channel(&self) -> Option<&Track> {
+        None
+    }
+
+    /// Sends an RTP packet of a viewer's to the camera, if it listens; `false` where it does not get it. What is under way
+    /// is written when the session is polled next.
+    fn say(&mut self, packet: &[u8]) -> bool {
+        let _ = packet;
+        false
+    }
 
     /// What comes next. An error is the end: it is not polled again. A ready session may be polled in a loop; one that
     /// is not is polled at least twice a second, whoever wakes it or not.

@@ -70,6 +70,7 @@ impl Sessions {
 
     /// Publishes what the current session delivers and holds back what attempts do, until something happens.
     pub(super) fn poll(&mut self, publisher: &mut Publisher, cx: &mut Context<'_>) -> Poll<Happening> {
+        self.pass_on(publisher, cx);
         if let Some(current) = &mut self.current
             && let Poll::Ready(error) = current.poll(publisher, &self.metrics, cx)
             && let Some(current) = self.take_current()
@@ -90,6 +91,22 @@ impl Sessions {
         Poll::Pending
     }
 
+    /// Has the camera hear what a viewer says. Without a session that is published nobody hears it: it is of no use later.
+    fn pass_on(&mut self, publisher: &mut Publisher, cx: &mut Context<'_>) {
+        for _ in 0..MAX_SAID {
+            let (current, metrics) = (&mut self.current, &self.metrics);
+            let said = publisher.poll_said(cx, |packet| {
+                current
+                    .as_mut()
+                    .is_some_and(|current| caught(metrics, || current.session.say(packet)).unwrap_or(false))
+            });
+            if said.is_pending() {
+                return;
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
     /// Publishes the session of an attempt from now on, with what it has held back. Gives the session before; `None` for
     /// an attempt that does not play.
     pub(super) fn take_over(
@@ -104,6 +121,7 @@ impl Sessions {
         let before = self.take_current();
         let description = session.description().clone();
         let transport = session.transport();
+        let listens = session.back_channel().cloned();
         let mut current = Current {
             id,
             source,
@@ -118,6 +136,7 @@ impl Sessions {
         let video = backlog.video();
         let mut events: Vec<_> = backlog.into_events().collect();
         fit_behind(&mut events, video, &self.published);
+        publisher.listens(listens);
         publisher.begin(description);
         publisher.live(transport);
         for event in events {
@@ -203,6 +222,9 @@ impl Current {
         }
     }
 }
+
+/// Packets of a viewer who talks that are passed on at a time.
+const MAX_SAID: usize = 16;
 
 /// A call into a client; a panic on what the camera sent is a failure like others.
 fn caught<T>(metrics: &Metrics, call: impl FnOnce() -> T) -> Result<T, Error> {

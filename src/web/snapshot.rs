@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::troubles::{ErrorState, OutagesState};
 use crate::codec::{ParameterSets, Picture};
-use crate::hub::{Failure, Status, Stream, TrackStats, Viewer};
+use crate::hub::{BackChannel, Failure, Status, Stream, Talker, TrackStats, Viewer};
 use crate::metrics::TrackMetrics;
 use crate::rtp::WallTime;
 use crate::sdp::Track;
@@ -29,10 +29,31 @@ pub(super) struct StreamState {
     pub(super) loss: Option<f64>,
     pub(super) tracks: Vec<TrackState>,
     pub(super) viewers: ViewerCount,
+    /// `None` where none is configured.
+    backchannel: Option<BackChannelState>,
     /// Frames left out for viewers, since the start: they read too slowly, or their network lost too much.
     dropped: u64,
     /// `None` while nothing has been sent to anybody who watches.
     pub(super) latency_ms: Option<Latency>,
+}
+
+/// The way back to a camera.
+#[derive(Debug, Serialize)]
+struct BackChannelState {
+    /// What the camera listens to, such as `PCMU/8000`; `None` while it does not.
+    encoding: Option<String>,
+    talker: Option<TalkerState>,
+}
+
+/// Who talks to a camera.
+#[derive(Debug, Serialize)]
+struct TalkerState {
+    /// The viewer's id; `None` until it plays.
+    viewer: Option<u64>,
+    peer: String,
+    since: String,
+    /// RTP packets of it that were passed on.
+    packets: u64,
 }
 
 /// Where to watch a stream.
@@ -179,10 +200,25 @@ impl StreamState {
                 udp: over(Transport::Udp),
                 multicast: over(Transport::Multicast),
             },
+            backchannel: stream.back_channel().map(|channel| BackChannelState::new(stream, channel)),
             latency_ms: Latency::over(
                 viewers.iter().filter(|viewer| viewer.packets() > 0).map(|v| v.latency()),
             ),
         }
+    }
+}
+
+impl BackChannelState {
+    fn new(stream: &Stream, channel: &BackChannel) -> Self {
+        let name =
+            |track: Track| format!("{}/{}", track.encoding.as_deref().unwrap_or("unknown"), track.clock_rate);
+        let talker = |talker: Talker| TalkerState {
+            viewer: talker.viewer.as_ref().map(|viewer| viewer.id),
+            peer: talker.peer.to_canonical().to_string(),
+            since: time_of(stream, talker.since),
+            packets: talker.packets(),
+        };
+        Self { encoding: channel.offered().map(name), talker: channel.talker().map(talker) }
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "`pub` in the support code says what tests may use")]
 
 mod access;
+mod back_channel;
 mod classic;
 mod conformance;
 mod continuity;

@@ -2,10 +2,7 @@
 
 use std::fmt::Write as _;
 
-use md5::{Digest, Md5};
-use sha2::{Sha256, Sha512_256};
-
-use crate::rtsp::digest::hex;
+use crate::rtsp::digest::{Counted, Hash};
 
 /// A Digest challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,11 +60,11 @@ impl Algorithm {
         })
     }
 
-    fn hash(self, text: &str) -> String {
+    fn hash(self) -> Hash {
         match self {
-            Self::Md5 | Self::Md5Session => hex(&Md5::digest(text)),
-            Self::Sha256 | Self::Sha256Session => hex(&Sha256::digest(text)),
-            Self::Sha512To256 => hex(&Sha512_256::digest(text)),
+            Self::Md5 | Self::Md5Session => Hash::Md5,
+            Self::Sha256 | Self::Sha256Session => Hash::Sha256,
+            Self::Sha512To256 => Hash::Sha512To256,
         }
     }
 
@@ -98,19 +95,18 @@ impl DigestChallenge {
         count: u32,
     ) -> String {
         let Self { realm, nonce, algorithm, .. } = self;
-        let mut secret = algorithm.hash(&format!("{username}:{realm}:{password}"));
+        let (hash, nc) = (algorithm.hash(), format!("{count:08x}"));
+        let mut secret = hash.secret(username, realm, password);
         if algorithm.is_session() {
-            secret = algorithm.hash(&format!("{secret}:{nonce}:{cnonce}"));
+            secret = hash.of(&format!("{secret}:{nonce}:{cnonce}"));
         }
         let request = match self.qop {
-            Some(Qop::AuthInt) => algorithm.hash(&format!("{method}:{uri}:{}", algorithm.hash(""))),
-            Some(Qop::Auth) | None => algorithm.hash(&format!("{method}:{uri}")),
+            Some(Qop::AuthInt) => hash.of(&format!("{method}:{uri}:{}", hash.of(""))),
+            Some(Qop::Auth) | None => hash.of(&format!("{method}:{uri}")),
         };
         let qop = self.qop.map(|qop| if qop == Qop::Auth { "auth" } else { "auth-int" });
-        let response = match qop {
-            Some(qop) => algorithm.hash(&format!("{secret}:{nonce}:{count:08x}:{cnonce}:{qop}:{request}")),
-            None => algorithm.hash(&format!("{secret}:{nonce}:{request}")),
-        };
+        let response =
+            hash.proof(&secret, nonce, qop.map(|qop| (Counted { nc: &nc, cnonce }, qop)), &request);
         let mut value = format!(
             "Digest username=\"{}\", realm=\"{}\", nonce=\"{nonce}\", uri=\"{uri}\", response=\"{response}\"",
             escaped(username),
@@ -127,7 +123,7 @@ impl DigestChallenge {
             add(format_args!(", opaque=\"{}\"", escaped(opaque)));
         }
         match qop {
-            Some(qop) => add(format_args!(", qop={qop}, nc={count:08x}, cnonce=\"{cnonce}\"")),
+            Some(qop) => add(format_args!(", qop={qop}, nc={nc}, cnonce=\"{cnonce}\"")),
             None if algorithm.is_session() => add(format_args!(", cnonce=\"{cnonce}\"")),
             None => {}
         }

@@ -31,6 +31,7 @@ use super::Shared;
 use super::mount::Mount;
 use super::player::Carrier;
 use super::session::Session;
+use super::talk::Part;
 use super::udp::UdpPorts;
 use crate::hub::{self, Described, Stream};
 use crate::rtp::Rewriter;
@@ -200,14 +201,15 @@ impl Listener {
     pub(super) fn set_up(
         &self,
         session: &mut Session,
-        track: &Track,
+        track: Box<Track>,
         heard: Heard,
     ) -> Result<Response, Status> {
         let Flow { group, ttl, source, .. } = *self.flow;
         let Heard { ports, numbers } = heard;
-        session.set_up(track, carrier(*group.ip(), ports))?;
+        let id = track.id;
+        session.set_up(Part::Track(track), carrier(*group.ip(), ports))?;
         let ssrc = numbers.ssrc();
-        session.hear(track.id, numbers);
+        session.hear(id, numbers);
         Ok(session.granted(Grant::Multicast { group: *group.ip(), source, ports, ttl, ssrc }))
     }
 

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::Listener;
 use crate::rtsp::transport::Offer;
 use crate::rtsp::{Method, Request, Response, Status, Uri};
-use crate::sdp::Track;
 use crate::server::mount::Mount;
 use crate::server::session::Session;
+use crate::server::talk::Part;
 use crate::server::udp::{Command, UdpSeat};
 use crate::vocabulary::Disconnect;
 
@@ -74,9 +74,9 @@ impl MulticastSession {
     /// Does what it is told. A reason means that the session has ended.
     async fn obey(&mut self, command: Command) -> Option<Disconnect> {
         match command {
-            Command::SetUp { mount, generation, track, offer, reply } => {
+            Command::SetUp { mount, generation, part, offer, reply } => {
                 self.session.touch();
-                let outcome = self.set_up(&mount, generation, &track, offer).await;
+                let outcome = self.set_up(&mount, generation, part, offer).await;
                 let ended = matches!(outcome, Err(Status::SESSION_NOT_FOUND));
                 if ended {
                     self.seat.leave();
@@ -98,7 +98,7 @@ impl MulticastSession {
                 None
             }
             // Never: it has no ports of its own.
-            Command::Received(_) | Command::Opened { .. } | Command::Superseded => None,
+            Command::Received { .. } | Command::Opened { .. } | Command::Superseded => None,
         }
     }
 
@@ -106,14 +106,14 @@ impl MulticastSession {
         &mut self,
         mount: &Mount,
         generation: u32,
-        track: &Track,
+        part: Part,
         offer: Offer,
     ) -> Result<Response, Status> {
         self.session.admits(mount, generation)?;
-        if offer != Offer::Multicast {
+        let (Part::Track(track), Offer::Multicast) = (part, offer) else {
             return Err(Status::UNSUPPORTED_TRANSPORT);
-        }
-        let heard = self.listener.ask(track, generation).await.ok_or(Status::SESSION_NOT_FOUND)?;
+        };
+        let heard = self.listener.ask(&track, generation).await.ok_or(Status::SESSION_NOT_FOUND)?;
         self.listener.set_up(&mut self.session, track, heard)
     }
 

@@ -26,6 +26,7 @@ use super::fanout::{Line, Subscriber};
 use super::player::Carrier;
 use super::session::{Next, Session};
 use crate::metrics::Metrics;
+use crate::rtp::Header;
 use crate::rtsp::Status;
 use crate::rtsp::transport::{Grant, Offer, PortPair};
 use crate::vocabulary::Disconnect;
@@ -119,13 +120,13 @@ impl UdpTask<'_> {
     /// Does what it is told. A reason means that the session has ended.
     async fn obey(&mut self, command: Command, subscriber: &mut Subscriber) -> Option<Disconnect> {
         match command {
-            Command::SetUp { mount, generation, track, offer, reply } => {
+            Command::SetUp { mount, generation, part, offer, reply } => {
                 let mut session = subscriber.session_mut();
                 let outcome = session.admits(&mount, generation).and_then(|()| {
                     let Offer::Udp(client) = offer else { return Err(Status::UNSUPPORTED_TRANSPORT) };
                     let carrier = self.seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
-                    self.whereabouts.set_up(track.id);
-                    let ssrc = session.set_up(&track, carrier)?;
+                    self.whereabouts.set_up(part.id());
+                    let ssrc = session.set_up(part, carrier)?;
                     Ok(Grant::Udp { client, server: self.server, ssrc })
                 });
                 let ended = outcome == Err(Status::SESSION_NOT_FOUND);
@@ -155,18 +156,20 @@ impl UdpTask<'_> {
                 }
                 ended.then_some(Disconnect::Teardown)
             }
-            Command::Received(datagram) => {
+            Command::Received { from, datagram } => {
                 if self.whereabouts.heard() {
                     self.seat.settled();
                 }
-                subscriber.session_mut().received(&datagram, self.metrics);
+                subscriber.session_mut().datagram(from, &datagram, self.metrics);
                 None
             }
             Command::Opened { from, port, datagram } => {
                 let mut session = subscriber.session_mut();
-                self.opened(&mut session, from, port);
+                self.opened(&mut session, from, port, &datagram);
                 if port == Port::Rtcp {
                     session.received(&datagram, self.metrics);
+                } else {
+                    session.datagram(from, &datagram, self.metrics);
                 }
                 None
             }
@@ -179,8 +182,14 @@ impl UdpTask<'_> {
     }
 
     /// The viewer has opened its NAT from `from`: the track whose port that must be goes there from now on.
-    fn opened(&mut self, session: &mut Session, from: SocketAddr, port: Port) {
-        let Some(track) = self.whereabouts.opens(port, session.tracks()) else { return };
+    fn opened(&mut self, session: &mut Session, from: SocketAddr, port: Port, datagram: &[u8]) {
+        // Only who talks sends payload.
+        let talks = session.talks_on().filter(|_| port == Port::Rtp && datagram.len() > Header::LEN);
+        let track = match talks {
+            Some(back) => self.whereabouts.opens(port, std::iter::once(back)),
+            None => self.whereabouts.opens(port, session.tracks()),
+        };
+        let Some(track) = track else { return };
         let Some(Carrier::Ports { rtp, rtcp }) = session.carrier(track) else { return };
         if !self.seat.found_at(from) {
             return;

@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::learn::{self, Port};
 use crate::rtsp::transport::{Offer, PortPair};
 use crate::rtsp::{Request, Response, Uri};
-use crate::sdp::Track;
 use crate::server::mount::Mount;
 use crate::server::player::Carrier;
+use crate::server::talk::Part;
 use crate::vocabulary::Transport;
 
 /// The UDP sessions of a server.
@@ -56,8 +56,8 @@ pub(in crate::server) struct Owner {
 /// What a UDP session is asked to do.
 #[derive(Debug)]
 pub(in crate::server) enum Command {
-    /// Set one more track up, of this generation of what stands behind `mount`.
-    SetUp { mount: Mount, generation: u32, track: Box<Track>, offer: Offer, reply: oneshot::Sender<Response> },
+    /// Set one more track up, or the back channel, of this generation of what stands behind `mount`.
+    SetUp { mount: Mount, generation: u32, part: Part, offer: Offer, reply: oneshot::Sender<Response> },
     /// Answer a request. No media is sent before `answered` is done: the answer is on the wire.
     Answer {
         request: Box<Request>,
@@ -66,7 +66,7 @@ pub(in crate::server) enum Command {
         answered: oneshot::Receiver<()>,
     },
     /// A datagram of the viewer.
-    Received(Box<[u8]>),
+    Received { from: SocketAddr, datagram: Box<[u8]> },
     /// A datagram from another port of the viewer's address.
     Opened { from: SocketAddr, port: Port, datagram: Box<[u8]> },
     /// A request of the viewer that is not about this session alone.
@@ -102,7 +102,7 @@ impl UdpTable {
     pub(super) fn received(&self, from: SocketAddr, port: Port, datagram: &[u8]) {
         let mut sessions = self.lock();
         let (handle, command) = match sessions.by_address.get(&from) {
-            Some(handle) => (handle.clone(), Command::Received(datagram.into())),
+            Some(handle) => (handle.clone(), Command::Received { from, datagram: datagram.into() }),
             None => match sessions.meant(from, datagram) {
                 Some(handle) => (handle, Command::Opened { from, port, datagram: datagram.into() }),
                 None => return,

@@ -12,7 +12,7 @@ use super::teardowns::Teardowns;
 use super::warm::Warm;
 use crate::config::{self, CameraUrl, Quirks};
 use crate::hub::Capture;
-use crate::sdp::{Description, Selection};
+use crate::sdp::{Description, Selection, Track};
 use crate::source::error::{Error, Step};
 use crate::source::session::{Data, Event, Local, Packet, Request, Session};
 use crate::vocabulary::{FailureClass, Transport};
@@ -28,9 +28,27 @@ pub(in crate::source) struct Direct {
     teardowns: Teardowns,
     warm: Warm,
     quirks: Arc<Quirks>,
-    /// By source, the profile that applied last, in words.
-    profiles: Arc<Mutex<HashMap<usize, String>>>,
     capture: Option<Arc<Capture>>,
+    back_channel: bool,
+    learned: Learned,
+}
+
+/// By source, what was learned of it last, a sentence each.
+#[derive(Clone, Debug, Default)]
+struct Learned(Arc<Mutex<HashMap<usize, Vec<String>>>>);
+
+impl Learned {
+    fn of(&self, source: usize) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&source).cloned().unwrap_or_default()
+    }
+
+    fn learn(&self, source: usize, sentences: Vec<String>) {
+        let mut learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = learned.insert(source, sentences.clone()).unwrap_or_default();
+        for sentence in sentences.iter().filter(|sentence| !before.contains(sentence)) {
+            tracing::info!(source, "{sentence}");
+        }
+    }
 }
 
 impl Direct {
@@ -41,9 +59,20 @@ impl Direct {
         udp_is_a_guess: bool,
         quirks: Arc<Quirks>,
     ) -> Self {
-        let (teardowns, profiles) = (Teardowns::default(), Arc::default());
-        let warm = Warm::default();
-        Self { cameras, way, multicast, udp_is_a_guess, teardowns, warm, quirks, profiles, capture: None }
+        let (teardowns, warm, learned) = (Teardowns::default(), Warm::default(), Learned::default());
+        let (back_channel, capture) = (false, None);
+        Self {
+            cameras,
+            way,
+            multicast,
+            udp_is_a_guess,
+            teardowns,
+            warm,
+            quirks,
+            back_channel,
+            learned,
+            capture,
+        }
     }
 
     /// What is said with the cameras is recorded here.
@@ -51,32 +80,37 @@ impl Direct {
         Self { capture: Some(capture), ..self }
     }
 
-    /// The profile that applies to a source, in words.
-    pub(in crate::source) fn profile(&self, source: usize) -> Option<String> {
-        self.profiles.lock().unwrap_or_else(PoisonError::into_inner).get(&source).cloned()
+    /// Asks cameras for their back channel.
+    pub(in crate::source) fn with_back_channel(self, wanted: bool) -> Self {
+        Self { back_channel: wanted, ..self }
+    }
+
+    /// What was learned of a source, a sentence each.
+    pub(in crate::source) fn learned(&self, source: usize) -> Vec<String> {
+        self.learned.of(source)
     }
 
     /// Connects, describes, sets up and plays.
     pub(in crate::source) fn open(&self, request: Request) -> Local<Result<Box<dyn Session>, Error>> {
         let camera = self.cameras[request.source].clone();
         let reach = self.reach(request.step_limit, request.tracks);
-        let profiles = Arc::clone(&self.profiles);
+        let learned = self.learned.clone();
         let teardowns = self.teardowns.clone();
         let udp_is_a_guess = self.udp_is_a_guess && request.transport == Transport::Udp;
         let warm = self.warm.clone();
         Box::pin(async move {
             if let Some(described) = warm.take(request.source) {
                 match play(described, request.transport).await {
-                    Ok(session) => return Ok(session),
+                    Ok(session) => {
+                        learned.learn(request.source, session.playing.learned());
+                        return Ok(Box::new(session) as Box<dyn Session>);
+                    }
                     Err(error) => tracing::debug!(%error, "the connection that was kept does not do"),
                 }
             }
             let described = Described::open(&camera, &reach, teardowns).await?;
             request.progress.answer();
-            if let Some(profile) = described.profile() {
-                let mut profiles = profiles.lock().unwrap_or_else(PoisonError::into_inner);
-                profiles.insert(request.source, profile.to_owned());
-            }
+            learned.learn(request.source, described.learned());
             match play(described, request.transport).await {
                 Err(error)
                     if udp_is_a_guess
@@ -84,7 +118,11 @@ impl Direct {
                 {
                     Err(Error::new(FailureClass::NoUdp, format!("{error}: TCP is next")))
                 }
-                played => played,
+                Ok(session) => {
+                    learned.learn(request.source, session.playing.learned());
+                    Ok(Box::new(session) as Box<dyn Session>)
+                }
+                Err(error) => Err(error),
             }
         })
     }
@@ -117,8 +155,9 @@ impl Direct {
 
     fn reach(&self, limit: Duration, tracks: Selection) -> Reach {
         let (way, quirks) = (self.way.clone(), Arc::clone(&self.quirks));
+        let (multicast, back_channel) = (self.multicast, self.back_channel);
         let (capture, notes) = (self.capture.clone(), Notes::default());
-        Reach { limit, multicast: self.multicast, tracks, way, quirks, ask_options: false, notes, capture }
+        Reach { limit, multicast, tracks, back_channel, way, quirks, ask_options: false, notes, capture }
     }
 
     /// Ready when every session dropped so far has said goodbye, or given it up.
@@ -127,10 +166,10 @@ impl Direct {
     }
 }
 
-async fn play(described: Described, transport: Transport) -> Result<Box<dyn Session>, Error> {
+async fn play(described: Described, transport: Transport) -> Result<Open, Error> {
     let description = described.description().clone();
     let playing = described.play(transport).await?;
-    Ok(Box::new(Open { playing, description, transport }))
+    Ok(Open { playing, description, transport })
 }
 
 /// A session that plays.
@@ -148,6 +187,14 @@ impl Session for Open {
 
     fn transport(&self) -> Option<Transport> {
         Some(self.transport)
+    }
+
+    fn back_channel(&self) -> Option<&Track> {
+        self.playing.back_channel()
+    }
+
+    fn say(&mut self, packet: &[u8]) -> bool {
+        self.playing.say(packet)
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {

@@ -82,13 +82,13 @@ impl Exchange {
         }
     }
 
-    /// Writes an interleaved packet of ours, unless the camera reads nothing.
-    pub(super) fn packet(&mut self, channel: u8, packet: &[u8]) {
-        if let (Ok(len), true) = (u16::try_from(packet.len()), self.out.len() <= OUT_MAX) {
-            self.out.extend([b'$', channel]);
-            self.out.extend(len.to_be_bytes());
-            self.out.extend_from_slice(packet);
-        }
+    /// Writes an interleaved packet of ours, unless the camera reads nothing; `false` then.
+    pub(super) fn packet(&mut self, channel: u8, packet: &[u8]) -> bool {
+        let (Ok(len), true) = (u16::try_from(packet.len()), self.out.len() <= OUT_MAX) else { return false };
+        self.out.extend([b'$', channel]);
+        self.out.extend(len.to_be_bytes());
+        self.out.extend_from_slice(packet);
+        true
     }
 
     /// What is to be written to the camera.

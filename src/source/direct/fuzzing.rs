@@ -22,6 +22,7 @@ pub fn converse(bytes: &[u8]) {
         step: Duration::from_secs(10),
         reorder: Duration::from_millis(50),
         tracks: Selection::default(),
+        back_channel: bytes.first().is_some_and(|byte| byte % 2 == 1),
         quirks,
         ask_options: false,
         notes: Notes::default(),
@@ -40,12 +41,14 @@ pub fn converse(bytes: &[u8]) {
             assert!(dialogue.out().len() <= OUT_MAX, "{} bytes to write", dialogue.out().len());
             dialogue.out().clear();
             while dialogue.next_event().is_some() {}
+            dialogue.say(piece, now);
+            assert!(dialogue.datagrams().len() <= DATAGRAMS_MAX, "{} datagrams", dialogue.datagrams().len());
             if dialogue.stage() == Stage::Described {
                 let offer = |track| match udp {
                     true => Offer::Udp(PortPair { rtp: 5000, rtcp: 5001 }),
                     false => Offer::Tcp(Channels::nth(track).expect("at most 32 tracks are described")),
                 };
-                let offers = (0..dialogue.description().tracks.len()).map(offer).collect();
+                let offers = (0..dialogue.set_ups().count()).map(offer).collect();
                 if dialogue.play(offers, Ipv4Addr::LOCALHOST.into(), now).is_err() {
                     return;
                 }
@@ -69,6 +72,9 @@ pub fn converse(bytes: &[u8]) {
 
 /// A frame, or a message of 16 KiB and 64 KiB, and what one piece brings behind it.
 const ITEM_MAX: usize = (80 << 10) + 1024;
+
+/// Datagrams that wait to be sent.
+const DATAGRAMS_MAX: usize = 128;
 
 /// What answers and reports may add up to, and one request.
 const OUT_MAX: usize = 64 << 10;

@@ -13,17 +13,21 @@
 //! | [`target`], [`link`], [`udp`] | what to open, the connection, the ports |
 //! | [`tls`], [`tunnel`], [`proxy`] | what may stand between connection and RTSP |
 //! | [`warm`] | a connection kept for later |
+//! | [`voice`] | what viewers say to the camera |
 //! | [`teardowns`] | sessions on their way out |
 //! | [`notes`] | each step, for whoever listens |
 //!
 //! What a camera can make it hold: a frame or message of at most 80 KiB in a buffer of at most 256 KiB, an SDP of at most
-//! 64 KiB in up to 400 KiB of attributes while it is read, 384 KiB of packets that wait over UDP. Together less than 1 MiB.
+//! 64 KiB in up to 400 KiB of attributes while it is read, 384 KiB of packets that wait over UDP. Together less than 1 MiB,
+//! which the tests of `held` count.
 
 mod client;
 mod control;
 mod dialogue;
 mod exchange;
 mod fuzzing;
+#[cfg(test)]
+mod held;
 mod inbound;
 mod keep_alive;
 mod lane;
@@ -41,6 +45,7 @@ mod tests;
 mod tls;
 mod tunnel;
 mod udp;
+mod voice;
 mod warm;
 
 use std::time::Instant;

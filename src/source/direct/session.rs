@@ -21,7 +21,7 @@ use super::teardowns::Teardowns;
 use super::udp::Ports;
 use crate::config::{CameraUrl, SignOfLife};
 use crate::rtsp::transport::Channels;
-use crate::sdp::Description;
+use crate::sdp::{Description, Track};
 use crate::source::error::{Error, Step};
 use crate::vocabulary::{FailureClass, TrackId, Transport};
 
@@ -86,6 +86,11 @@ impl Described {
         }
     }
 
+    /// What is known of the camera by now, a sentence each.
+    pub(in crate::source) fn learned(&self) -> Vec<String> {
+        self.wire.dialogue.learned()
+    }
+
     /// The profile that applies to the camera, in words.
     pub(in crate::source) fn profile(&self) -> Option<&str> {
         self.wire.dialogue.profile()
@@ -106,6 +111,21 @@ impl Described {
 }
 
 impl Playing {
+    /// What is known of the camera by now, a sentence each.
+    pub(in crate::source) fn learned(&self) -> Vec<String> {
+        self.wire.as_ref().map(|wire| wire.dialogue.learned()).unwrap_or_default()
+    }
+
+    /// Where the camera listens, if it does.
+    pub(in crate::source) fn back_channel(&self) -> Option<&Track> {
+        self.wire.as_ref()?.dialogue.listens()
+    }
+
+    /// Sends a viewer's packet to the camera, with the next poll; `false` where the camera does not get it.
+    pub(in crate::source) fn say(&mut self, packet: &[u8]) -> bool {
+        self.wire.as_mut().is_some_and(|wire| wire.dialogue.say(packet, Instant::now()))
+    }
+
     /// Sends a sign of life of this kind now, to see what the camera makes of it.
     pub(in crate::source) fn try_sign_of_life(&mut self, kind: SignOfLife) {
         if let Some(wire) = &mut self.wire {
@@ -168,6 +188,7 @@ async fn describe(target: &Target, reach: &Reach) -> Result<Wire, Stop> {
         step: reach.limit,
         reorder: reach.way.reorder_window,
         tracks: reach.tracks.clone(),
+        back_channel: reach.back_channel,
         quirks: Arc::clone(&reach.quirks),
         ask_options: reach.ask_options,
         notes: reach.notes.clone(),
@@ -248,7 +269,9 @@ impl Wire {
         let local = self.link.local;
         let no_ports = |error: &io::Error| Stop::from(io_error(error, Step::Setup, "a pair of UDP ports"));
         let mut offers = Vec::new();
-        for (index, track) in self.dialogue.description().tracks.iter().enumerate() {
+        for (index, track) in self.dialogue.set_ups().enumerate() {
+            // What goes back to a camera goes to nobody else.
+            let multicast = multicast && index < self.dialogue.description().tracks.len();
             offers.push(match transport {
                 Transport::Tcp | Transport::Tls => Offer::Tcp(Channels::nth(index).ok_or_else(|| {
                     let words = "the camera's SDP has more tracks than there are channels";
@@ -259,7 +282,7 @@ impl Wire {
                 Transport::Udp => {
                     let ports = Ports::bind(local).map_err(|error| no_ports(&error))?;
                     let pair = ports.pair();
-                    self.ports.push((track.id, ports));
+                    self.ports.push((track, ports));
                     Offer::Udp(pair)
                 }
             });

@@ -38,6 +38,8 @@ pub(in crate::source) struct Reach {
     pub(in crate::source) multicast: bool,
     /// The tracks that are set up.
     pub(in crate::source) tracks: crate::sdp::Selection,
+    /// The camera is asked for its back channel.
+    pub(in crate::source) back_channel: bool,
     /// What is configured.
     pub(in crate::source) way: crate::config::Reach,
     /// What families of cameras want otherwise.

@@ -88,7 +88,8 @@ fn reach() -> Reach {
     let quirks = crate::config::Quirks::built_in();
     let limit = Duration::from_secs(10);
     let (tracks, notes) = (Selection::default(), Notes::default());
-    Reach { limit, multicast: false, tracks, way, quirks, ask_options: false, notes, capture: None }
+    let (multicast, back_channel, ask_options) = (false, false, false);
+    Reach { limit, multicast, tracks, back_channel, way, quirks, ask_options, notes, capture: None }
 }
 
 /// Plays a camera until as many packets came; gives their sequence numbers.

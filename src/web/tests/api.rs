@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::config::{Problem, Problems};
+use crate::config::{Problem, Problems, Viewing};
 use crate::vocabulary::Disconnect;
 
 #[tokio::test]
@@ -323,6 +323,29 @@ async fn the_description_names_exactly_what_there_is() {
     for path in paths.iter().filter(|path| !files.contains(&path.as_str())) {
         assert!(described.contains_key(path), "{path} is not described");
     }
+}
+
+#[tokio::test]
+async fn who_talks_to_a_camera_is_shown() {
+    let site = Site::start().await;
+    let viewing = Viewing { back_channel: true, ..Viewing::default() };
+    let mut publisher = site.hub.add_with("door", viewing);
+    let shown = async || site.get("/api/v1/streams/door").await.json()["backchannel"].take();
+    assert_eq!(shown().await, json!({"encoding": null, "talker": null}));
+    let camera = crate::sdp::parse(b"m=audio 0 RTP/AVP 8\na=sendonly").unwrap();
+    publisher.listens(camera.back_channel());
+    let channel = publisher.stream().back_channel().unwrap();
+    let floor = channel.take("a secret", ME).unwrap();
+    let seat = publisher.stream().join(ME, Transport::Tcp, None);
+    floor.plays(seat.viewer());
+    floor.say(&[0x80, 8]);
+    let state = shown().await;
+    assert_eq!(state["encoding"], "PCMA/8000");
+    let talker = &state["talker"];
+    assert_eq!((&talker["viewer"], &talker["peer"]), (&json!(seat.viewer().id), &json!(ME.to_string())));
+    assert_eq!((&talker["packets"], talker["session"].is_null()), (&json!(1), true));
+    let _other = site.camera("yard");
+    assert_eq!(site.get("/api/v1/streams/yard").await.json()["backchannel"], Value::Null);
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use super::audio::Audio;
+use super::rtp::Rtp;
 use super::{PATIENCE, within};
 pub use builder::Builder;
 use connection::{Ending, Event, Wire};
@@ -56,6 +57,8 @@ pub struct Counts {
     pub reports: usize,
     /// RTP packets that the network lost ([`Fault::Loss`]).
     pub lost: usize,
+    /// RTP packets heard on the back channel.
+    pub heard: usize,
 }
 
 /// The camera; dropping it switches it off.
@@ -146,6 +149,17 @@ impl Camera {
         self.shared.log.lock().unwrap().clone()
     }
 
+    /// Waits until so many packets came on the back channel, and gives them all.
+    pub async fn heard(&self, packets: usize) -> Vec<Rtp> {
+        self.until(&format!("hears {packets} packets"), |counts| counts.heard >= packets).await;
+        self.shared.heard.lock().unwrap().clone()
+    }
+
+    /// From the next session on it listens to this format, or not at all.
+    pub fn listen(&self, format: Option<&str>) {
+        self.shared.settings.lock().unwrap().listens = format.map(str::to_owned);
+    }
+
     /// The requests so far are of no more interest.
     pub fn forget_requests(&self) {
         self.shared.log.lock().unwrap().clear();
@@ -188,6 +202,7 @@ struct Shared {
     settings: Mutex<Settings>,
     encoder: Mutex<Encoder>,
     log: Mutex<Vec<Request>>,
+    heard: Mutex<Vec<Rtp>>,
     counts: watch::Sender<Counts>,
     network: Mutex<Network<Wire>>,
     register: Mutex<Register>,
@@ -207,6 +222,8 @@ struct Settings {
     /// Counts up with every nonce.
     nonce: u32,
     sdp: Option<String>,
+    /// The format of the back channel, if it has one: of the `m=` line, and what follows that.
+    listens: Option<String>,
     numbering: Numbering,
     /// Seconds by which the wall clock is wrong.
     clock_ahead: f64,
@@ -239,6 +256,12 @@ impl Shared {
 
     fn count(&self, change: impl FnOnce(&mut Counts)) {
         self.counts.send_modify(change);
+    }
+
+    /// A packet came on the back channel.
+    fn hear(&self, packet: &[u8]) {
+        self.heard.lock().unwrap().push(Rtp::parse(packet));
+        self.count(|counts| counts.heard += 1);
     }
 
     fn faults(&self) -> Vec<Fault> {

@@ -91,8 +91,11 @@ impl Dialogue {
             }
             match &lane.path {
                 // Over TCP only of what came: an empty report says nothing that the connection does not.
-                Path::Tcp(channels) if lane.heard() => self.exchange.packet(channels.rtcp, &report),
-                Path::Tcp(_) => {}
+                Path::Tcp(channels) => {
+                    if lane.heard() {
+                        self.exchange.packet(channels.rtcp, &report);
+                    }
+                }
                 Path::Udp(remote) => {
                     if let Some(to) = remote.of(Port::Rtcp) {
                         self.datagrams.push_back((lane.track, Port::Rtcp, to, report));
@@ -136,4 +139,4 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 const PUNCH_EVERY: u32 = 3;
 
 /// Waiting to be sent; the socket takes them at once, or they are not worth keeping.
-const DATAGRAMS_MAX: usize = 128;
+pub(super) const DATAGRAMS_MAX: usize = 128;

@@ -9,11 +9,14 @@
 //! [`Dialogue::due`], and writes what [`Dialogue::out`] and [`Dialogue::datagrams`] hold.
 
 mod answers;
+mod back_channel;
 mod media;
+mod patience;
 mod profile;
 mod start;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -22,6 +25,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use self::back_channel::BackChannel;
+use self::patience::Patience;
 use super::Event;
 use super::control::Uris;
 use super::exchange::{Ask, Exchange};
@@ -29,11 +34,10 @@ use super::inbound::{Framing, Inbound};
 use super::keep_alive::KeepAlive;
 use super::lane::{Clock, Group, Lane, Offer, Path, Port};
 use super::login::Login;
-use super::notes::{Note, Notes};
+use super::notes::Notes;
 use super::reorder::Bounds;
 use crate::config::{Credentials, Flags, Quirks, Seen, SignOfLife};
 use crate::hub::{Capture, Way};
-use crate::rtsp::{Method, Request, Response, Status};
 use crate::sdp::{Description, Selection};
 use crate::source::error::{Error, Step};
 use crate::vocabulary::{FailureClass, TrackId};
@@ -47,6 +51,8 @@ pub(super) struct Options {
     pub(super) reorder: Duration,
     /// The tracks that are set up.
     pub(super) tracks: Selection,
+    /// The camera is asked for its back channel.
+    pub(super) back_channel: bool,
     /// What families of cameras want otherwise.
     pub(super) quirks: Arc<Quirks>,
     /// OPTIONS before DESCRIBE, as for cameras that want it.
@@ -105,7 +111,7 @@ pub(super) struct Dialogue {
     last_session: Option<String>,
     uris: Uris,
     description: Description,
-    /// The control of each track.
+    /// The control of each track, and of the way back.
     controls: Vec<Option<String>>,
     /// What each track asks for, and the address of the camera.
     offers: Vec<Offer>,
@@ -132,12 +138,13 @@ pub(super) struct Dialogue {
     early: usize,
     /// Bytes of an item that has not come whole.
     unread: usize,
-    /// When what came of a description last counts as all of it, and when that came.
-    all_of_it: Option<(Instant, Instant)>,
+    /// With a description that does not come whole.
+    patience: Patience,
     /// What is known of the camera, to find its profile by; then the profile, in words, and what it says.
     seen: Seen,
     profile: Option<String>,
     flags: Flags,
+    back: BackChannel,
 }
 
 impl Dialogue {
@@ -146,6 +153,7 @@ impl Dialogue {
         let seen = Seen { url: uri.to_owned(), ..Seen::default() };
         let mut dialogue = Self {
             login: Login::new(credentials, options.seed),
+            back: BackChannel::new(options.back_channel),
             options,
             uri: uri.to_owned(),
             stage: Stage::Describing,
@@ -173,7 +181,7 @@ impl Dialogue {
             challenged: false,
             early: 0,
             unread: 0,
-            all_of_it: None,
+            patience: Patience::default(),
             seen,
             profile: None,
             flags: Flags::default(),
@@ -216,9 +224,9 @@ impl Dialogue {
         self.keep_alive.start(now);
     }
 
-    /// Sets every track up over what it asks for, and starts them. `peer` is the camera's address.
+    /// Sets up every one of [`Self::set_ups`] over what it asks for, and starts them. `peer` is the camera's address.
     pub(super) fn play(&mut self, offers: Vec<Offer>, peer: IpAddr, now: Instant) -> Result<(), Stop> {
-        debug_assert_eq!(offers.len(), self.description.tracks.len());
+        debug_assert_eq!(offers.len(), self.set_ups().count());
         self.keep_alive.stop();
         self.exchange.restart(now);
         self.offers = offers;
@@ -280,8 +288,8 @@ impl Dialogue {
             None => {
                 self.unread = buf.len();
                 let waits = self.stage == Stage::Describing && (self.unread > 0 || self.framing.is_open());
-                if waits && self.all_of_it.is_none_or(|(_, came)| came != now) {
-                    self.all_of_it = Some((now + BODY_PATIENCE, now));
+                if waits {
+                    self.patience.came(now);
                 }
                 return Ok(false);
             }
@@ -319,8 +327,7 @@ impl Dialogue {
             _ => self.exchange.waiting().map(|asked| asked.at + self.options.step),
         };
         let lanes = self.lanes.iter().filter_map(Lane::due);
-        let all_of_it = self.all_of_it.filter(|(due, came)| due != came && self.stage == Stage::Describing);
-        let all_of_it = all_of_it.map(|(due, _)| due);
+        let all_of_it = self.patience.due().filter(|_| self.stage == Stage::Describing);
         let others = [step, self.exchange.due(), self.keep_alive.due(), self.reports_due, all_of_it];
         others.into_iter().flatten().chain(lanes).min()
     }
@@ -330,11 +337,7 @@ impl Dialogue {
         if let Some((asked, response)) = self.exchange.overdue(now) {
             self.answered(asked, &response, now)?;
         }
-        if let Some((due, came)) = self.all_of_it
-            && due != came
-            && due <= now
-        {
-            self.all_of_it = Some((came, came)); // once
+        if self.patience.ends(now) {
             self.nothing_more_comes(now)?;
         }
         let events = &mut self.events;
@@ -429,47 +432,6 @@ impl Dialogue {
         }
     }
 
-    /// Writes the request of a step. `rejected` counts the forms of it that came back with 401.
-    fn send(&mut self, ask: Ask, rejected: u8, now: Instant) {
-        let (method, uri) = match ask {
-            Ask::Options => (Method::Options, self.uri.clone()),
-            Ask::Describe { .. } => (Method::Describe, self.uri.clone()),
-            Ask::Setup { lane, uri, .. } => (Method::Setup, self.track_uri(lane, uri)),
-            Ask::Play { uri, .. } => (Method::Play, self.play_uri(uri)),
-            // Without a session there is none to be refreshed, and nothing else that any camera takes.
-            Ask::KeepAlive if self.stage == Stage::Described => {
-                self.keep_alive.take(now);
-                (Method::Options, self.uri.clone())
-            }
-            Ask::KeepAlive => (self.keep_alive.take(now), self.play_uri(0)),
-            Ask::Teardown => (Method::Teardown, self.play_uri(0)),
-        };
-        let mut request = Request::new(method, uri);
-        request = match ask {
-            Ask::Describe { accept: true } => request.header("Accept", "application/sdp"),
-            Ask::Setup { lane, spelt_out, .. } => {
-                request.header("Transport", self.transport(lane, spelt_out))
-            }
-            Ask::Play { range: true, .. } => request.header("Range", "npt=0.000-"),
-            _ => request,
-        };
-        if let Some(session) = &self.session {
-            request = request.header("Session", session);
-        }
-        self.options.notes.say(|| Note::Asked { method: request.method.clone() });
-        let mut signature = None;
-        if let Some((authorization, signed)) = self.login.sign(request.method.as_str(), &request.uri) {
-            request = request.header("Authorization", authorization);
-            signature = Some(signed);
-        }
-        let request = request.header("User-Agent", USER_AGENT);
-        let before = self.exchange.out().len();
-        self.exchange.send(ask, request, signature, rejected, now);
-        if let (Some(capture), Some(sent)) = (&self.capture, self.exchange.out().get(before..)) {
-            capture.message(Way::Sent, sent, now);
-        }
-    }
-
     /// What is said from now on is recorded.
     pub(super) fn record(&mut self, capture: Option<Arc<Capture>>) {
         self.capture = capture;
@@ -483,46 +445,10 @@ impl Dialogue {
             capture.message(Way::Received, &message, now);
         }
     }
-
-    /// Answers what the camera asks: some look whether the client lives (C01).
-    fn request(&mut self, request: &Request, now: Instant) {
-        self.heard(|out| request.write(out), now);
-        let status = match request.method {
-            Method::Options
-            | Method::GetParameter
-            | Method::SetParameter
-            | Method::Announce
-            | Method::Redirect
-            | Method::Teardown => Status::OK,
-            _ => Status::NOT_IMPLEMENTED,
-        };
-        tracing::debug!(method = %request.method, "the camera asks something");
-        let mut response = Response::new(status);
-        if let Ok(cseq) = request.cseq() {
-            response = response.header("CSeq", cseq);
-        }
-        if request.method == Method::Options {
-            response = response.header("Public", "OPTIONS, GET_PARAMETER, SET_PARAMETER, ANNOUNCE");
-        }
-        if let Some(session) = request.headers.get("Session") {
-            response = response.header("Session", session);
-        }
-        let before = self.exchange.out().len();
-        self.exchange.answer(&response);
-        if let (Some(capture), Some(sent)) = (&self.capture, self.exchange.out().get(before..)) {
-            capture.message(Way::Sent, sent, now);
-        }
-    }
 }
-
-/// A description whose length is missing or wrong is whole when nothing came for so long.
-const BODY_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Packets of one track that wait for the ones before them.
 const REORDER_PACKETS: usize = 512;
 
 /// Bytes of all tracks that wait.
 const REORDER_BYTES: usize = 384 << 10;
-
-/// Some cameras answer 401 to a client without a name (go2rtc issue 235).
-const USER_AGENT: &str = concat!("fanlight/", env!("CARGO_PKG_VERSION"));

@@ -10,6 +10,11 @@ impl Dialogue {
         self.profile.as_deref()
     }
 
+    /// What is known of the camera by now, a sentence each: the profile that applies, and whether it listens.
+    pub(in crate::source::direct) fn learned(&self) -> Vec<String> {
+        self.profile.clone().into_iter().chain(self.back_channel_news()).collect()
+    }
+
     /// An answer came: some say who they are.
     pub(super) fn saw_answer(&mut self, headers: &Headers) {
         if self.profile.is_none()

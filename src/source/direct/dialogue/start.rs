@@ -16,6 +16,10 @@ use crate::vocabulary::{FailureClass, TrackId};
 impl Dialogue {
     pub(super) fn described(&mut self, response: &Response, accept: bool, now: Instant) -> Result<(), Stop> {
         if !response.status.is_success() {
+            if self.does_without(response.status) {
+                self.send(Ask::Describe { accept }, 0, now);
+                return Ok(());
+            }
             // An Amcrest answers 551 to what others understand (C22): once more, after OPTIONS and without `Accept`.
             if accept && !matches!(response.status.0, 403 | 404 | 453 | 503) {
                 self.flags.options_first = false; // that was not it
@@ -31,6 +35,7 @@ impl Dialogue {
         let mut description = wanted_tracks(&sdp, &self.options.tracks)?;
         let control = |id: TrackId| sdp.media.get(id.index()).and_then(|media| media.control());
         self.controls = description.tracks.iter().map(|track| control(track.id).map(str::to_owned)).collect();
+        self.saw_back_channel(&sdp);
         for (track, id) in description.tracks.iter_mut().zip(0..) {
             track.id = TrackId(id);
         }
@@ -42,7 +47,7 @@ impl Dialogue {
 
     /// Sets up the track with this number and those after it, or starts them all.
     pub(super) fn set_up(&mut self, track: usize, now: Instant) -> Result<(), Stop> {
-        if track < self.description.tracks.len() {
+        if track < self.set_ups().count() {
             let spelt_out = self.flags.rtp_avp_udp;
             self.send(Ask::Setup { lane: track, uri: 0, spelt_out }, 0, now);
             return Ok(());
@@ -52,7 +57,9 @@ impl Dialogue {
         }
         self.framing.expect_channels(self.routes.iter().map(|(channel, _)| *channel));
         self.stage = Stage::Starting;
-        self.send(Ask::Play { uri: 0, range: !self.flags.no_range }, 0, now);
+        // GStreamer's ONVIF server takes a range for a seek, which a pipeline that also listens cannot do (503).
+        let range = !self.flags.no_range && self.listens().is_none();
+        self.send(Ask::Play { uri: 0, range }, 0, now);
         // The way for the packets is open before they come.
         self.punch();
         Ok(())
@@ -82,6 +89,10 @@ impl Dialogue {
                 self.send(Ask::Setup { lane: track, uri, spelt_out: !spelt_out }, 0, now);
                 return Ok(());
             }
+            if self.is_back(track) {
+                self.is_closed(status);
+                return self.set_up(track + 1, now);
+            }
             let error = self.refused(status);
             if !matches!(error.class, FailureClass::Status | FailureClass::NotFound) {
                 return Err(error.into());
@@ -100,6 +111,10 @@ impl Dialogue {
             Offer::Udp(_) => {
                 if spec.as_ref().is_some_and(|spec| spec.interleaved.is_some() && spec.client_port.is_none())
                 {
+                    if self.is_back(track) {
+                        self.is_closed(Status::UNSUPPORTED_TRANSPORT);
+                        return self.set_up(track + 1, now);
+                    }
                     let words = "SETUP: UDP was asked for, and the camera grants TCP only";
                     return Err(Error::new(FailureClass::Status, words).into());
                 }
@@ -109,6 +124,10 @@ impl Dialogue {
                 Error::new(FailureClass::Status, "SETUP: the camera grants no multicast group")
             })?),
         };
+        if self.is_back(track) {
+            self.opened(path);
+            return self.set_up(track + 1, now);
+        }
         let ssrc = (self.options.seed >> 16) as u32 ^ track as u32;
         if let Path::Tcp(channels) = path {
             for channel in [channels.rtp, channels.rtcp] {
@@ -129,6 +148,10 @@ impl Dialogue {
     ) -> Result<(), Stop> {
         let status = response.status;
         if !status.is_success() {
+            if status == Status::OPTION_NOT_SUPPORTED && self.does_without(status) {
+                self.send(Ask::Play { uri, range }, 0, now);
+                return Ok(());
+            }
             if range && matches!(status.0, 400 | 451 | 456 | 457 | 501) {
                 self.send(Ask::Play { uri, range: false }, 0, now);
                 return Ok(());
@@ -165,11 +188,13 @@ impl Dialogue {
 
     /// The channels a track's packets will come on: those of the answer, where it names any that are free (C34 to C36).
     fn channels(&self, asked: Channels, spec: Option<&TransportSpec>) -> Channels {
+        let back = self.back_channels();
         let taken = |channels: &Channels| {
-            self.lanes.iter().any(|lane| match &lane.path {
-                Path::Tcp(other) => channels.overlaps(*other),
-                Path::Udp(_) => false,
-            })
+            back.is_some_and(|back| channels.overlaps(back))
+                || self.lanes.iter().any(|lane| match &lane.path {
+                    Path::Tcp(other) => channels.overlaps(*other),
+                    Path::Udp(_) => false,
+                })
         };
         spec.and_then(|spec| spec.interleaved).filter(|channels| !taken(channels)).unwrap_or(asked)
     }

@@ -58,6 +58,7 @@ impl Options {
             limit: self.step,
             multicast: false,
             tracks: Selection::default(),
+            back_channel: false,
             way: config::Reach::default(),
             quirks: Arc::clone(&self.quirks),
             ask_options: true,

@@ -26,6 +26,7 @@ pub struct Builder {
     faults: Vec<Fault>,
     seed: u64,
     key_frame_on_play: bool,
+    listens: Option<String>,
 }
 
 impl Builder {
@@ -53,6 +54,7 @@ impl Builder {
             faults: Vec::new(),
             seed: 1,
             key_frame_on_play: false,
+            listens: None,
         }
     }
 
@@ -164,6 +166,12 @@ impl Builder {
         self
     }
 
+    /// It listens to this format, such as `0` or `97\r\na=rtpmap:97 PCMA/16000`, to who requires that (ONVIF).
+    pub fn listens(mut self, format: &str) -> Self {
+        self.listens = Some(format.to_owned());
+        self
+    }
+
     /// Wrong with it from the start.
     pub fn fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
@@ -191,6 +199,7 @@ impl Builder {
             settings: Mutex::new(Settings {
                 auth: self.auth,
                 faults: self.faults,
+                listens: self.listens,
                 clock_ahead: self.clock_ahead,
                 ..Settings::default()
             }),
@@ -203,6 +212,7 @@ impl Builder {
             manual: self.manual,
             key_frame_on_play: self.key_frame_on_play,
             log: Mutex::default(),
+            heard: Mutex::default(),
             counts: watch::Sender::default(),
             network: Mutex::new(Network::new(self.seed)),
             register: Mutex::default(),

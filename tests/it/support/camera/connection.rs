@@ -74,6 +74,7 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
         udp: JoinSet::new(),
         said_goodbye: false,
         knows_session: false,
+        listens_on: None,
     };
     let session = Arc::clone(&client.session);
     let end = {
@@ -201,7 +202,10 @@ async fn read_requests(client: &mut Client, mut stream: impl AsyncRead + Unpin) 
     loop {
         while let Some(message) = take_message(&mut buffer) {
             match message {
-                Message::Interleaved => client.shared.count(|c| c.reports += 1),
+                Message::Interleaved(channel, packet) if client.listens_on == Some(channel) => {
+                    client.shared.hear(&packet);
+                }
+                Message::Interleaved(..) => client.shared.count(|c| c.reports += 1),
                 // The answer to what the camera asked.
                 Message::Request(text) if text.starts_with("RTSP/") => {}
                 Message::Request(text) => {
@@ -229,7 +233,7 @@ async fn read_requests(client: &mut Client, mut stream: impl AsyncRead + Unpin) 
 
 enum Message {
     Request(String),
-    Interleaved,
+    Interleaved(u8, Vec<u8>),
 }
 
 /// Cuts the first complete message off `buffer`.
@@ -237,8 +241,8 @@ fn take_message(buffer: &mut Vec<u8>) -> Option<Message> {
     if buffer.first() == Some(&b'$') {
         let len = 4 + usize::from(u16::from_be_bytes([*buffer.get(2)?, *buffer.get(3)?]));
         return (buffer.len() >= len).then(|| {
-            buffer.drain(..len);
-            Message::Interleaved
+            let frame: Vec<u8> = buffer.drain(..len).collect();
+            Message::Interleaved(frame[1], frame[4..].to_vec())
         });
     }
     let head = buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;

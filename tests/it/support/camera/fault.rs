@@ -36,6 +36,8 @@ pub enum Fault {
     RefuseUdp,
     /// SETUP of this track is answered with this status.
     RefuseTrack(usize, u16),
+    /// SETUP of the back channel is answered with this status.
+    RefuseBack(u16),
     /// `Session: id ; timeout=60`.
     SpacedSession,
 

@@ -14,6 +14,9 @@ use super::connection::{Ending, Event};
 use super::session::{Path, Session};
 use super::{Close, Fault, Shared};
 
+/// What an ONVIF client requires of a back channel.
+const TAG: &str = "www.onvif.org/ver20/backchannel";
+
 /// A request as it was received.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -57,6 +60,8 @@ pub(super) struct Client {
     pub(super) said_goodbye: bool,
     /// It has named its session: the answer to SETUP was in time for it.
     pub(super) knows_session: bool,
+    /// The channel of the back channel.
+    pub(super) listens_on: Option<u8>,
 }
 
 impl Client {
@@ -121,8 +126,20 @@ impl Client {
         if !self.is_ours(&request.uri) {
             return self.answer(request, 404, &[], "");
         }
-        let sdp = self.shared.settings.lock().unwrap().sdp.clone();
-        let sdp = sdp.unwrap_or_else(|| self.shared.encoder.lock().unwrap().media.sdp());
+        let (sdp, listens) = {
+            let settings = self.shared.settings.lock().unwrap();
+            (settings.sdp.clone(), settings.listens.clone())
+        };
+        let mut sdp = sdp.unwrap_or_else(|| self.shared.encoder.lock().unwrap().media.sdp());
+        match (request.header("Require"), listens) {
+            (Some(TAG), Some(format)) => {
+                sdp += &format!("m=audio 0 RTP/AVP {format}\r\na=control:back\r\na=sendonly\r\n");
+            }
+            (Some(tag), _) => {
+                return self.answer(request, 551, &[("Unsupported", tag.to_owned())], "");
+            }
+            (None, _) => {}
+        }
         let base = format!("{}/", self.shared.url);
         let headers = [("Content-Base", base), ("Content-Type", "application/sdp".to_owned())];
         self.answer(request, 200, &headers, &sdp);
@@ -133,7 +150,43 @@ impl Client {
         path.is_some_and(|path| path.trim_end_matches('/') == self.shared.path)
     }
 
+    /// SETUP of the back channel.
+    async fn set_up_back(&mut self, request: &Request) {
+        let refused = self.shared.faults().iter().find_map(|fault| match fault {
+            Fault::RefuseBack(status) => Some(*status),
+            _ => None,
+        });
+        let allowed = request.header("Require") == Some(TAG);
+        if let Some(status) = refused.or((!allowed).then_some(400)) {
+            return self.answer(request, status, &[], "");
+        }
+        let transport = request.header("Transport").unwrap_or_default().to_owned();
+        let answer = if let Some((_, channels)) = transport.split_once("interleaved=") {
+            self.listens_on = channels.split('-').next().and_then(|channel| channel.parse().ok());
+            transport
+        } else {
+            let (rtp, rtcp) = udp_pair().await;
+            let answer = format!("{transport};server_port={}-{}", port(&rtp), port(&rtcp));
+            let shared = Arc::clone(&self.shared);
+            self.udp.spawn(async move {
+                let mut packet = [0; 2048];
+                let _kept = rtcp;
+                while let Ok(length) = rtp.recv(&mut packet).await {
+                    // What opens a firewall has no payload.
+                    if length > 12 {
+                        shared.hear(&packet[..length]);
+                    }
+                }
+            });
+            answer
+        };
+        self.answer(request, 200, &[("Transport", answer)], "");
+    }
+
     async fn setup(&mut self, request: &Request) {
+        if request.uri.ends_with("/back") {
+            return self.set_up_back(request).await;
+        }
         let formats = self.shared.encoder.lock().unwrap().media.formats();
         let track = request.uri.rsplit_once("/track").and_then(|(_, n)| n.parse::<usize>().ok());
         let Some((track, format)) = track.and_then(|t| Some((t, *formats.get(t)?))) else {

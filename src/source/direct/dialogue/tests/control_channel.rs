@@ -180,10 +180,7 @@ fn a_camera_that_never_answers_is_given_up_in_time() {
 fn with_profile(set: &str) -> Run {
     let text = format!("- {{name: Odd, source: a test, when: {{server: odd}}, set: {{{set}}}}}");
     let quirks = Arc::new(Quirks::parse(&text).unwrap());
-    let now = Instant::now();
-    let mut dialogue = Dialogue::new(URI, credentials(), Options { quirks, ..options() });
-    dialogue.describe(now);
-    Run { dialogue, now, buf: BytesMut::new(), events: Vec::new(), udp: false }
+    Run::with(URI, Options { quirks, ..options() })
 }
 
 /// A camera that says who it is; refuses what `refused` is part of.
@@ -200,54 +197,10 @@ fn odd(refused: &'static str) -> Fake {
 }
 
 #[test]
-fn what_a_profile_says_is_done() {
+fn what_a_profile_says_is_done_and_said() {
     let mut run = with_profile("play_range: false");
     run.start(&mut odd("Range"), 1000).unwrap();
-    assert_eq!(run.dialogue.profile(), Some("The profile Odd applies to it (a test)."));
-
-    for (set, method) in
-        [("options", "OPTIONS"), ("get_parameter", "GET_PARAMETER"), ("set_parameter", "SET_PARAMETER")]
-    {
-        let mut run = with_profile(&format!("keep_alive: {set}, keep_alive_every: 3s"));
-        let mut camera = odd("nothing");
-        run.start(&mut camera, 1000).unwrap();
-        camera.log.clear();
-        run.pass(&mut camera, Duration::from_secs(10)).unwrap();
-        let asked = camera.log.iter().map(|line| line.split(' ').next().unwrap());
-        assert_eq!(asked.collect::<Vec<_>>(), [method; 3], "{set}");
-    }
-
-    let mut run = with_profile("keep_alive: none");
-    let mut camera = odd("nothing");
-    run.start(&mut camera, 1000).unwrap();
-    camera.log.clear();
-    run.pass(&mut camera, Duration::from_secs(100)).unwrap();
-    assert!(camera.log.is_empty(), "{:?}", camera.log);
-
-    let mut run = with_profile("teardown: false");
-    run.start(&mut odd("nothing"), 1000).unwrap();
-    run.dialogue.tear_down(run.now);
-    assert_eq!(run.dialogue.stage(), Stage::Ended);
-    assert!(run.dialogue.out().is_empty());
-}
-
-#[test]
-fn a_camera_that_locks_accounts_is_shown_one_answer() {
-    let challenge = |nonce: u32| {
-        format!(
-            "RTSP/1.0 401 No\r\nCSeq: CSEQ\r\nServer: Odd\r\nWWW-Authenticate: Digest realm=\"x\", nonce=\"{nonce}\", stale=true\r\n\r\n"
-        )
-    };
-    for (set, attempts) in [("single_challenge: true", 2), ("options_first: false", 4)] {
-        let count = std::cell::Cell::new(0);
-        let mut camera = Fake::new(move |_| {
-            count.set(count.get() + 1);
-            Some(challenge(count.get()))
-        });
-        let mut run = with_profile(set);
-        assert!(run.start(&mut camera, 1000).is_err());
-        assert_eq!(camera.log.len(), attempts, "{set}");
-    }
+    assert_eq!(run.dialogue.learned(), ["The profile Odd applies to it (a test)."]);
 }
 
 #[test]

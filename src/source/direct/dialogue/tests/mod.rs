@@ -2,13 +2,14 @@
 
 mod control_channel;
 mod media;
+mod profiles;
 mod setting_up;
 
 use std::net::Ipv4Addr;
 
 use super::*;
 use crate::rtsp::transport::{Channels, PortPair};
-use crate::rtsp::{Item, Limits, parse};
+use crate::rtsp::{Item, Limits, Method, Request, parse};
 use crate::vocabulary::Secret;
 
 /// A camera that answers well, but for what a test says.
@@ -18,6 +19,8 @@ struct Fake {
     /// What it sends after the answer to PLAY.
     media: Vec<u8>,
     log: Vec<String>,
+    /// The same in full.
+    requests: Vec<Request>,
 }
 
 type Odd = Box<dyn Fn(&Request) -> Option<String>>;
@@ -61,7 +64,7 @@ fn packets() -> Vec<u8> {
 
 impl Fake {
     fn new(odd: impl Fn(&Request) -> Option<String> + 'static) -> Self {
-        Self { odd: Box::new(odd), media: packets(), log: Vec::new() }
+        Self { odd: Box::new(odd), media: packets(), log: Vec::new(), requests: Vec::new() }
     }
 
     /// The answers to what is in `out`.
@@ -73,6 +76,7 @@ impl Fake {
                 self.log.push(format!("{} {}", request.method, request.uri));
                 let text = (self.odd)(&request).unwrap_or_else(|| usual(&request));
                 let text = text.replace("CSEQ", request.cseq().unwrap());
+                self.requests.push(request.clone());
                 let plays = request.method == Method::Play && text.contains(" 200");
                 answers.extend(text.chars().map(|c| c as u8)); // Latin-1, to be able to send any byte
                 if plays {
@@ -90,6 +94,7 @@ fn options() -> Options {
         step: Duration::from_secs(10),
         reorder: Duration::from_millis(50),
         tracks: Selection::default(),
+        back_channel: false,
         quirks: Quirks::built_in(),
         ask_options: false,
         notes: Notes::default(),
@@ -113,8 +118,12 @@ struct Run {
 
 impl Run {
     fn new() -> Self {
+        Self::with(URI, options())
+    }
+
+    fn with(uri: &str, options: Options) -> Self {
         let now = Instant::now();
-        let mut dialogue = Dialogue::new(URI, credentials(), options());
+        let mut dialogue = Dialogue::new(uri, credentials(), options);
         dialogue.describe(now);
         Self { dialogue, now, buf: BytesMut::new(), events: Vec::new(), udp: false }
     }
