@@ -18,9 +18,9 @@ use crate::access::{Access, Policy};
 use crate::config::{Config, StreamName, Tls};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
-use crate::server::{Door, Mounts, Server, UdpPorts};
+use crate::server::{Door, Mounts, Server, UdpPorts, Upgraded, WebSockets};
 use crate::tls::Certificates;
-use crate::web::{Change, Command, Control, Links, Web};
+use crate::web::{Change, Command, Control, Links, LiveDoor, LiveViewer, Web};
 use crate::workers::Workers;
 
 pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped> {
@@ -80,12 +80,15 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
         stop.clone(),
     )
     .with_access(Arc::clone(&access));
+    let websockets = server.websockets();
     let (control, mut commands) = Control::channel();
     let links = Links {
         rtsp_port: addresses.rtsp.map(|address| address.port()),
         rtsps_port: addresses.rtsps.map(|address| address.port()),
     };
-    let web = Web::new(Arc::clone(&hub), control, links, draining.clone()).with_access(Arc::clone(&access));
+    let web = Web::new(Arc::clone(&hub), control, links, draining.clone())
+        .with_access(Arc::clone(&access))
+        .with_live(live_door(websockets));
 
     addresses.announce(&config, &mode);
     let grace = config.shutdown_grace;
@@ -157,6 +160,14 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
             Ok(Stopped::Hastily)
         }
     }
+}
+
+/// Where browsers go from the sidecar to the RTSP server.
+fn live_door(websockets: WebSockets) -> LiveDoor {
+    LiveDoor::new(move |viewer| {
+        let LiveViewer { socket, keys, read, peer, stream, query, user_agent } = viewer;
+        websockets.take(Upgraded { socket, keys, read, peer, stream, query, user_agent });
+    })
 }
 
 /// The certificate for the TLS ports to begin with.

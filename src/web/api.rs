@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::answer::Refusal;
 use super::control::{Change, Unanswered};
 use super::snapshot::{StreamState, ViewerState};
-use super::{Links, Shared, guard};
+use super::{Links, Shared, guard, live};
 use crate::config::{Problem, Problems, StreamName};
 use crate::hub::Stream;
 use crate::vocabulary::Disconnect;
@@ -43,6 +43,7 @@ pub(super) async fn stream(
     State(shared): State<Arc<Shared>>,
     host: Host,
     Target { name, part }: Target,
+    watch: live::Watch,
     method: Method,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
@@ -61,6 +62,11 @@ pub(super) async fn stream(
             find()?.request_reconnect();
             Ok((StatusCode::ACCEPTED, Json(Asked { name })).into_response())
         }
+        (Part::Live, "GET") => live::socket(&shared, &*find()?, watch),
+        (Part::Moving, "GET") => live::moving(&shared, find()?, watch).await,
+        (Part::Still, "GET" | "HEAD") => live::still(find()?).await,
+        (Part::Live | Part::Moving, _) => Err(Refusal::method_not_allowed("GET")),
+        (Part::Still, _) => Err(Refusal::method_not_allowed("GET, HEAD")),
         (Part::Stream, _) => Err(Refusal::method_not_allowed("GET, HEAD, PUT, DELETE")),
         (Part::Viewers, _) => Err(Refusal::method_not_allowed("GET, HEAD")),
         (Part::Reconnect, _) => Err(Refusal::method_not_allowed("POST")),
@@ -168,7 +174,7 @@ impl<S: Sync> FromRequestParts<S> for Host {
 
 /// What `/api/v1/streams/…` names: names of streams may have slashes in them.
 ///
-/// A last segment `viewers` or `reconnect` is always that part of the stream before it. A stream that is itself called
+/// A last segment `viewers`, `reconnect`, `live`, `mjpeg` or `snapshot.jpg` is always that part of the stream before it. A stream that is itself called
 /// `a/viewers` is reached with its slash escaped: `/api/v1/streams/a%2Fviewers`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
@@ -181,12 +187,31 @@ pub(super) enum Part {
     Stream,
     Viewers,
     Reconnect,
+    Live,
+    Moving,
+    Still,
 }
 
 /// Parts of a stream, by the end of the path.
-pub(super) const PARTS: [(&str, Part); 2] = [("/viewers", Part::Viewers), ("/reconnect", Part::Reconnect)];
+pub(super) const PARTS: [(&str, Part); 5] = [
+    ("/viewers", Part::Viewers),
+    ("/reconnect", Part::Reconnect),
+    ("/live", Part::Live),
+    ("/mjpeg", Part::Moving),
+    ("/snapshot.jpg", Part::Still),
+];
 
 impl Target {
+    /// The stream.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is the picture that is asked for.
+    pub(super) fn is_watched(&self) -> bool {
+        matches!(self.part, Part::Live | Part::Moving | Part::Still)
+    }
+
     /// `raw` is the path as sent, `path` the part after `streams/` with its escapes undone.
     fn new(raw: &str, path: String) -> Self {
         for (suffix, part) in PARTS {
@@ -214,12 +239,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
     }
 }
 
-/// The stream that a request's path is about, for the rules; `None` where it is about no single one. It is read as
-/// [`Target`] is, so that no spelling leads around a rule.
-pub(super) fn stream_of(path: &str) -> Option<String> {
+/// What a request's path is about, for the rules; `None` where that is no single stream. It is read as the extractor
+/// does, so that no spelling leads around a rule.
+pub(super) fn target_of(path: &str) -> Option<Target> {
     let encoded = path.strip_prefix("/api/v1/streams/")?;
     let decoded = crate::config::percent_decode(encoded);
-    Some(Target::new(path, decoded).name)
+    Some(Target::new(path, decoded))
 }
 
 #[cfg(test)]

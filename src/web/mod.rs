@@ -7,6 +7,7 @@
 //! | `/livez`, `/readyz`, `/healthz` | the process; a dead camera never fails them, `readyz` is 503 while draining |
 //! | `/api/v1/streams`, `/api/v1/streams/{name}` | streams; `PUT` and `DELETE` change them |
 //! | `/api/v1/streams/{name}/viewers`, `DELETE /api/v1/viewers/{id}` | viewers |
+//! | `/api/v1/streams/{name}/live`, `/mjpeg`, `/snapshot.jpg` | live pictures (module `live`) |
 //! | `POST /api/v1/streams/{name}/reconnect` | a new upstream session, now |
 //! | `/api/v1/openapi.json` | the description of the above |
 //!
@@ -20,6 +21,7 @@ mod api;
 mod connections;
 mod control;
 mod guard;
+mod live;
 mod page;
 mod scrape;
 mod snapshot;
@@ -39,6 +41,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use control::{Change, Command, Control};
+pub use live::{LiveDoor, LiveViewer};
 
 use crate::access::Access;
 use crate::hub::Hub;
@@ -68,6 +71,8 @@ struct Shared {
     links: Links,
     draining: CancellationToken,
     access: Arc<Access>,
+    /// `None` = nothing is to be watched over a WebSocket.
+    live: Option<LiveDoor>,
 }
 
 impl Web {
@@ -75,7 +80,7 @@ impl Web {
     /// is no longer ready, and the sidecar keeps answering.
     pub fn new(hub: Arc<Hub>, control: Control, links: Links, draining: CancellationToken) -> Self {
         let access = Arc::new(Access::open(Arc::clone(hub.metrics())));
-        Self { shared: Arc::new(Shared { hub, control, links, draining, access }) }
+        Self { shared: Arc::new(Shared { hub, control, links, draining, access, live: None }) }
     }
 
     /// Asks `access` who may see and change what; otherwise everybody may.
@@ -83,6 +88,15 @@ impl Web {
     pub fn with_access(mut self, access: Arc<Access>) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.access = access;
+        }
+        self
+    }
+
+    /// Hands browsers that watch over a WebSocket to `live`.
+    #[must_use]
+    pub fn with_live(mut self, live: LiveDoor) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.live = Some(live);
         }
         self
     }
