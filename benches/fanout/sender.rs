@@ -79,7 +79,10 @@ fn relay_with(
     }
     let listed: String = streams.iter().map(|stream| format!("  {stream}: {url}\n")).collect();
     let defaults = if defaults.is_empty() { "{}" } else { defaults };
-    let config = std::env::temp_dir().join(format!("fanout-{}.yml", std::process::id()));
+    // In a directory of its own, because the relay watches the directory of its configuration.
+    let directory = std::env::temp_dir().join(format!("fanout-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let config = directory.join("fanlight.yml");
     let udp = free_udp_pair();
     let text = format!("rtsp:\n  udp_ports: [{udp}, {}]\ndefaults: {defaults}\nstreams:\n{listed}", udp + 1);
     std::fs::write(&config, text).unwrap();

@@ -22,6 +22,15 @@ pub(crate) struct Tally {
     pub(super) half_rate: HalfRate,
 }
 
+impl Tally {
+    /// What came so far was not measured.
+    pub(super) fn begin(&mut self) {
+        (self.bytes, self.missed) = (0, 0);
+        self.first.clear();
+        self.last.clear();
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct HalfRate {
     pub(super) oldest: u64,
