@@ -38,6 +38,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::routing::{MethodRouter, any, delete, get};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use control::{Change, Command, Control};
@@ -73,6 +74,8 @@ struct Shared {
     access: Arc<Access>,
     /// `None` = nothing is to be watched over a WebSocket.
     live: Option<LiveDoor>,
+    /// Places for those who are shown moving JPEG pictures: each holds a connection.
+    moving: Arc<Semaphore>,
 }
 
 impl Web {
@@ -80,7 +83,17 @@ impl Web {
     /// is no longer ready, and the sidecar keeps answering.
     pub fn new(hub: Arc<Hub>, control: Control, links: Links, draining: CancellationToken) -> Self {
         let access = Arc::new(Access::open(Arc::clone(hub.metrics())));
-        Self { shared: Arc::new(Shared { hub, control, links, draining, access, live: None }) }
+        Self {
+            shared: Arc::new(Shared {
+                hub,
+                control,
+                links,
+                draining,
+                access,
+                live: None,
+                moving: live::places(),
+            }),
+        }
     }
 
     /// Asks `access` who may see and change what; otherwise everybody may.
