@@ -1,6 +1,7 @@
 # Fanlight in a container: built from source, run as nobody in particular.
 #
 #   docker build -t fanlight .
+#   docker buildx build --platform linux/amd64,linux/arm64 -t REGISTRY/fanlight --push .       for both; no step knows which
 #   docker run --rm -p 8554:8554 -p 127.0.0.1:8580:8580 fanlight          the demo, at rtsp://127.0.0.1:8554/demo
 #   docker run --rm -p 8554:8554 -v "$PWD/mine:/config:ro" fanlight       your streams, from mine/fanlight.yml
 #

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::misbehave::Schedule;
+use crate::config::StreamName;
+use crate::vocabulary::Transport;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// One connection to an IP camera, its feed shared with many viewers.
@@ -70,6 +73,14 @@ pub(super) enum LogFormat {
 pub(super) enum Command {
     /// Serve a file of JPEG pictures over RTSP: a virtual camera
     ServeFile(ServeFileArgs),
+    /// Look at a camera step by step, say what is wrong and how to configure it
+    ///
+    /// Exit code 0: it can be watched. 1: it cannot. 2: the URL is none.
+    Probe(ProbeArgs),
+    /// Show a source live: frames, bit rate, latency, jitter, loss, key frames
+    ///
+    /// A page on a terminal, else a line each second. Exit code 0: pictures came. 1: none. 2: the URL is none.
+    Watch(WatchArgs),
     /// Check a configuration file and print every problem
     Check {
         /// The file
@@ -121,8 +132,66 @@ pub(super) struct ServeFileArgs {
     #[arg(long)]
     pub(super) classic: bool,
 
+    /// Behave badly by this schedule, again and again, such as "up 50s, refuse 6s, up 40s, hang 8s"
+    ///
+    /// up: serve. refuse: end every connection and take none, as a camera that restarts. hang: send and answer nothing,
+    /// with every connection open.
+    #[arg(long, value_name = "SCHEDULE")]
+    pub(super) misbehave: Option<Schedule>,
+
     #[command(flatten)]
     pub(super) log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProbeArgs {
+    /// The camera: rtsp://user:password@host/path
+    pub(super) url: String,
+
+    /// Print the report as JSON; README.md tells its shape
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// How long to watch over each transport; all in all it takes 20 s more at most
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(super) seconds: u64,
+
+    /// Try only this one [default: TCP, then UDP]
+    #[arg(long, value_enum)]
+    pub(super) transport: Option<OneTransport>,
+
+    /// The name of the stream in the configuration it suggests
+    #[arg(long, default_value = crate::config::DEFAULT_CAMERA_NAME)]
+    pub(super) name: StreamName,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WatchArgs {
+    /// The source: rtsp://user:password@host/path
+    pub(super) url: String,
+
+    /// End after this time [default: when it is ended by Ctrl-C]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) seconds: Option<u64>,
+
+    /// How its packets are to come [default: tcp]
+    #[arg(long, value_enum)]
+    pub(super) transport: Option<OneTransport>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum OneTransport {
+    Tcp,
+    Udp,
+}
+
+impl OneTransport {
+    pub(super) fn transport(self) -> Transport {
+        match self {
+            Self::Tcp => Transport::Tcp,
+            Self::Udp => Transport::Udp,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

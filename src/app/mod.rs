@@ -1,10 +1,13 @@
 //! The program: what the command line asks for, wired together.
 
 mod cli;
+mod config_file;
 mod credentials;
 mod demo;
 mod healthcheck;
 mod log;
+mod misbehave;
+mod probe;
 mod relay;
 mod reload;
 mod self_signed;
@@ -33,6 +36,8 @@ pub fn main() -> ExitCode {
         Some(Command::Healthcheck { url }) => finish(healthcheck::run(&url).map(|()| Stopped::Cleanly)),
         Some(Command::HashPassword { user }) => finish(credentials::hash_password(&user)),
         Some(Command::SelfSigned(args)) => finish(self_signed::run(&args)),
+        Some(Command::Probe(args)) => probe::run(&args),
+        Some(Command::Watch(args)) => probe::watch(&args),
         Some(Command::Link(args)) => match Config::load(&args.config) {
             Ok(config) => finish(credentials::link(&config, &args)),
             Err(error) => {
@@ -45,9 +50,9 @@ pub fn main() -> ExitCode {
             block_on(serve_file::run(args))
         }
         None => {
-            log::init(&cli.relay.log);
+            let journal = log::init(&cli.relay.log);
             match configure(&cli.relay) {
-                Ok(plan) => block_on(relay::run(plan, &cli.relay)),
+                Ok(plan) => block_on(relay::run(plan, &cli.relay, journal)),
                 Err(problems) => {
                     complain(&problems);
                     ExitCode::from(BAD_CONFIGURATION)
@@ -113,14 +118,17 @@ fn check(file: &Path) -> ExitCode {
 
 /// Runs a command on the main thread's runtime. Viewers and sources have threads of their own.
 fn block_on(command: impl Future<Output = anyhow::Result<Stopped>>) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return finish(Err(error).context("cannot start the event loop")),
-    };
+    finish(run_to_end(command))
+}
+
+/// The same, for commands with a result of their own.
+fn run_to_end<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the event loop")?;
     let ended = runtime.block_on(command);
     // What a blocking thread still does (reading a file) is not waited for.
     runtime.shutdown_background();
-    finish(ended)
+    ended
 }
 
 fn finish(ended: anyhow::Result<Stopped>) -> ExitCode {

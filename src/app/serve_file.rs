@@ -1,6 +1,7 @@
 //! `fanlight serve-file`: the bundled file server on its own.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use super::cli::ServeFileArgs;
+use super::misbehave::{Act, Schedule};
 use super::{Stopped, listen, reachable, say, told_to_stop};
 use crate::config::{Config, StreamName};
 use crate::hub::Hub;
@@ -40,19 +42,63 @@ pub(super) async fn run(args: ServeFileArgs) -> anyhow::Result<Stopped> {
     let mounts = Mounts { hub: Arc::new(Hub::new(metrics)), clips };
     let listener = listen(args.listen, "--listen")?;
     let address = listener.local_addr()?;
-    let ports = UdpPorts::bind(address.ip(), (0, 0)).context("no UDP ports")?;
-    let stop = CancellationToken::new();
-    let mut server = Server::new(mounts, Some(ports), settings(), workers.clone(), stop.clone());
-    if args.classic {
-        server = server.with_classic();
-    }
+    let start = |listener| -> anyhow::Result<_> {
+        let ports = UdpPorts::bind(address.ip(), (0, 0)).context("no UDP ports")?;
+        let stop = CancellationToken::new();
+        let mut server = Server::new(mounts.clone(), Some(ports), settings(), workers.clone(), stop.clone());
+        if args.classic {
+            server = server.with_classic();
+        }
+        Ok((stop, Box::pin(server.run(listener))))
+    };
+    let mut up = Some(start(listener)?);
     say(format_args!("rtsp://{}/{name}", reachable(address)));
     tracing::info!(file = %args.file.display(), frames, fps, "serving");
-    tokio::select! {
-        ended = server.run(listener) => ended.context("the server ended")?,
-        told = told_to_stop() => told?,
+    let mut told = pin!(told_to_stop());
+    let mut acts = args.misbehave.iter().flat_map(Schedule::acts);
+    loop {
+        let act = acts.next();
+        match (act, up.take()) {
+            (Some((Act::Refuse, _)), Some((stop, serving))) => {
+                tracing::info!("connections are ended and refused");
+                stop.cancel();
+                drop(serving);
+                workers.drained(GOODBYE).await;
+            }
+            (Some((Act::Refuse, _)), None) => {}
+            (_, Some(serving)) => up = Some(serving),
+            (_, None) => {
+                tracing::info!("connections are taken again");
+                up = Some(start(listen(address, "--listen")?)?);
+            }
+        }
+        if let Some((Act::Hang, length)) = act {
+            tracing::info!(seconds = length.as_secs_f64(), "hanging");
+            // All that is served is served by this one thread.
+            workers.spawn("hang", move || async move { std::thread::sleep(length) });
+        }
+        let serving = async {
+            match &mut up {
+                Some((_, serving)) => serving.await,
+                None => std::future::pending().await,
+            }
+        };
+        let over = async {
+            match act {
+                Some((_, length)) => tokio::time::sleep(length).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = serving => ended.context("the server ended")?,
+            () = over => continue,
+            told = &mut told => told?,
+        }
+        break;
     }
-    stop.cancel();
+    if let Some((stop, _)) = &up {
+        stop.cancel();
+    }
     Ok(match workers.drained(GRACE).await {
         0 => Stopped::Cleanly,
         _ => Stopped::Hastily,
@@ -74,6 +120,7 @@ pub(super) fn settings_of(config: &Config) -> Settings {
         request_timeout: REQUEST_TIMEOUT,
         capacity: config.rtsp.capacity,
         limits: Limits::default(),
+        groups: config.rtsp.groups,
     }
 }
 
@@ -85,6 +132,9 @@ const CLASSIC_FPS: f64 = 20.0;
 
 /// A request that drips in is given up after this long.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long viewers may take to be gone when connections are ended.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How long viewers may take to be gone.
 const GRACE: Duration = Duration::from_secs(5);

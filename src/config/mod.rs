@@ -10,6 +10,8 @@ mod access;
 mod camera_url;
 mod capacity;
 mod choices;
+mod edit;
+mod multicast;
 mod name;
 mod node;
 mod problems;
@@ -39,11 +41,13 @@ pub use access::{Action, Login, Pattern, Rule, Who};
 pub use camera_url::{CameraUrl, CameraUrlError, Credentials};
 pub use capacity::Capacity;
 pub use choices::{Race, Retry, UpstreamTransport};
+pub use edit::{EditError, edit};
+pub use multicast::{Group, Groups};
 pub use name::{StreamName, StreamNameError};
 pub use problems::{LoadError, Problem, Problems};
 pub use quirks::{Flags, Profile, Quirks, Seen, SignOfLife};
 pub use reach::{ClientChoice, Fingerprint, Proxy, ProxyKind, Reach};
-pub(crate) use redact::percent_decode;
+pub(crate) use redact::{percent_decode, redact_path};
 pub use stream::{Defaults, MAX_COALESCE, Source, Stream};
 pub use tls::Tls;
 pub use users::{HA1_MD5, HA1_SHA256, Password, REALM, Users};
@@ -91,6 +95,8 @@ pub struct Rtsp {
     pub tls_listen: Option<SocketAddr>,
     /// The even port for RTP and the next one for RTCP; `None` = viewers over TCP only.
     pub udp_ports: Option<(u16, u16)>,
+    /// Where streams go that are sent by multicast.
+    pub groups: Groups,
     /// How long a session without a sign of life is kept. See [`Rtsp::advertised_session_timeout`].
     pub session_timeout: Duration,
     /// How long a viewer's socket may make no progress before the viewer is disconnected.
@@ -116,6 +122,10 @@ pub struct Http {
     pub listen: Option<SocketAddr>,
     /// Where to listen for HTTPS; `None` = off.
     pub tls_listen: Option<SocketAddr>,
+    /// Most pages and programs that have events told (`/api/v1/events`).
+    pub max_listeners: u32,
+    /// Write streams that are changed through the API into the configuration file.
+    pub write_config: bool,
 }
 
 impl Default for Rtsp {
@@ -125,6 +135,7 @@ impl Default for Rtsp {
             listen: Some((Ipv4Addr::UNSPECIFIED, 8554).into()),
             tls_listen: None,
             udp_ports: Some((8000, 8001)),
+            groups: Groups::default(),
             session_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
             // VLC gives up after exactly five seconds: the answer has to be there before.
@@ -137,7 +148,12 @@ impl Default for Rtsp {
 impl Default for Http {
     /// On loopback: the API changes things, and without `users` nobody has to log in.
     fn default() -> Self {
-        Self { listen: Some((Ipv4Addr::LOCALHOST, 8580).into()), tls_listen: None }
+        Self {
+            listen: Some((Ipv4Addr::LOCALHOST, 8580).into()),
+            tls_listen: None,
+            max_listeners: 64,
+            write_config: false,
+        }
     }
 }
 
@@ -174,6 +190,7 @@ impl Config {
         config.rtsp.udp_ports = None;
         root.read_section(&[TOP_KEYS], &mut config);
         config.check_listeners(&root);
+        multicast::check(&config.streams, &root);
         config.check_users(&root);
         reader.finish(config)
     }
@@ -304,6 +321,10 @@ const RTSP_KEYS: &[Key<Rtsp>] = &[
         read: |rtsp, value| value.read(&mut rtsp.udp_ports, |v| udp_ports(v).map(Some)),
     },
     Key {
+        name: "multicast",
+        read: |rtsp, value| value.read_section(&[multicast::GROUPS_KEYS], &mut rtsp.groups),
+    },
+    Key {
         name: "session_timeout",
         // Players send their keep-alive some seconds before the advertised time, which is 5 s less than this.
         read: |rtsp, value| value.read(&mut rtsp.session_timeout, |v| v.duration(Duration::from_secs(10))),
@@ -337,6 +358,12 @@ const RTSP_KEYS: &[Key<Rtsp>] = &[
 const HTTP_KEYS: &[Key<Http>] = &[
     Key { name: "listen", read: |http, value| value.read(&mut http.listen, Value::listen) },
     Key { name: "tls_listen", read: |http, value| value.read(&mut http.tls_listen, Value::listen) },
+    Key {
+        name: "max_listeners",
+        // The sidecar has 256 connections, of which some have to be left for everything else.
+        read: |http, value| value.read(&mut http.max_listeners, |v| v.number("a whole number", 1..=200)),
+    },
+    Key { name: "write_config", read: |http, value| value.read(&mut http.write_config, Value::flag) },
 ];
 
 /// A limit: at least one must get in.

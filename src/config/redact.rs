@@ -40,7 +40,7 @@ pub(super) fn redact(text: &str) -> String {
 
 /// Hides the values of parameters whose names speak of a password (`password=…`, in the query or, as XMEye cameras
 /// have it, in the path), and the credentials of a URL inside a URL.
-pub(super) fn redact_path(path: &str) -> String {
+pub(crate) fn redact_path(path: &str) -> String {
     let nested = path.find("://").zip(path.rfind('@')).filter(|(from, to)| from < to);
     let path = match nested {
         Some((from, to)) => format!("{}://***{}", &path[..from], &path[to..]),

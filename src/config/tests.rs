@@ -271,6 +271,9 @@ fn every_key_stands_in_the_documented_example() {
     };
     assert_eq!(keys(&example), names(&[TOP_KEYS]));
     assert_eq!(keys(section("rtsp")), names(&[RTSP_KEYS]));
+    let Node::Map(rtsp) = section("rtsp") else { panic!("rtsp is a section") };
+    let groups = &rtsp.iter().find(|(key, _)| key == "multicast").unwrap().1;
+    assert_eq!(keys(groups), names(&[multicast::GROUPS_KEYS]));
     assert_eq!(keys(section("http")), names(&[HTTP_KEYS]));
     let Node::Map(streams) = section("streams") else { panic!("streams are a section") };
     let of_streams = streams.iter().filter(|(_, stream)| matches!(stream, Node::Map(_)));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::multicast::{self, Group};
 use super::reader::{Key, Value};
 use super::stream::Draft;
 
@@ -18,6 +19,8 @@ pub struct Viewing {
     pub gop_cache_size: usize,
     /// How far back they may reach.
     pub gop_cache_age: Duration,
+    /// Whether viewers may have it by multicast, and where.
+    pub multicast: Group,
 }
 
 /// What a viewer gets right after PLAY.
@@ -58,6 +61,7 @@ impl Default for Viewing {
             gop_cache_size: 8 << 20,
             // Cameras with "smart" codecs go up to 12 s or so between key frames.
             gop_cache_age: Duration::from_secs(20),
+            multicast: Group::None,
         }
     }
 }
@@ -86,4 +90,5 @@ pub(super) const VIEWING_KEYS: &[Key<Draft>] = &[
         name: "gop_cache_age",
         read: |d, v| v.read(&mut d.viewing().gop_cache_age, |v: &Value<'_>| v.duration(Duration::ZERO)),
     },
+    Key { name: "multicast", read: |d, v| v.read(&mut d.viewing().multicast, multicast::group) },
 ];

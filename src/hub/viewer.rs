@@ -29,6 +29,17 @@ pub struct Viewer {
     kicked: CancellationToken,
     kick_reason: OnceLock<Disconnect>,
     counts: Counts,
+    /// By multicast: what it hears together with others, whose counters are its own.
+    hears: Option<Hears>,
+}
+
+/// The flow that a viewer hears, and what it had sent when the viewer came.
+#[derive(Debug)]
+struct Hears {
+    flow: Arc<Viewer>,
+    packets: u64,
+    bytes: u64,
+    skipped: u64,
 }
 
 /// What changes with each burst: one line of the cache, whatever stands around it.
@@ -65,27 +76,32 @@ impl Viewer {
 
     /// RTP packets handed to the kernel for it.
     pub fn packets(&self) -> u64 {
-        self.counts.packets.load(Ordering::Relaxed)
+        let heard = self.hears.as_ref().map_or(0, |hears| hears.flow.packets() - hears.packets);
+        self.counts.packets.load(Ordering::Relaxed) + heard
     }
 
     /// Bytes of RTP and RTCP handed to the kernel for it.
     pub fn bytes(&self) -> u64 {
-        self.counts.bytes.load(Ordering::Relaxed)
+        let heard = self.hears.as_ref().map_or(0, |hears| hears.flow.bytes() - hears.bytes);
+        self.counts.bytes.load(Ordering::Relaxed) + heard
     }
 
     /// Frames it did not get.
     pub fn skipped(&self) -> u64 {
-        self.counts.skipped.load(Ordering::Relaxed)
+        let heard = self.hears.as_ref().map_or(0, |hears| hears.flow.skipped() - hears.skipped);
+        self.counts.skipped.load(Ordering::Relaxed) + heard
     }
 
     /// When the last burst it was given arrived from the source, or when it said PLAY.
     pub fn reached(&self) -> Instant {
-        self.since + Duration::from_micros(self.counts.reached_micros.load(Ordering::Relaxed))
+        let own = self.since + Duration::from_micros(self.counts.reached_micros.load(Ordering::Relaxed));
+        self.hears.as_ref().map_or(own, |hears| own.max(hears.flow.reached()))
     }
 
     /// Recent time from a packet's arrival to its hand-over to the kernel.
     pub fn latency(&self) -> Duration {
-        Duration::from_micros(self.counts.latency_micros.load(Ordering::Relaxed))
+        let counts = self.hears.as_ref().map_or(&self.counts, |hears| &hears.flow.counts);
+        Duration::from_micros(counts.latency_micros.load(Ordering::Relaxed))
     }
 
     /// It was given what arrived at `received`, or passed over it.
@@ -164,15 +180,27 @@ impl Viewers {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn join(
-        self: &Arc<Self>,
-        metrics: Arc<StreamMetrics>,
+    pub(super) fn join(self: &Arc<Self>, metrics: Arc<StreamMetrics>, viewer: Viewer) -> Seat {
+        let viewer = Arc::new(viewer);
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&viewer));
+        let counters = metrics.viewers(viewer.transport).clone();
+        counters.playing.inc();
+        metrics.viewer_came();
+        counters.sessions.inc();
+        Seat { viewer, viewers: Some(Arc::clone(self)), metrics, counters, ended: Disconnect::Closed }
+    }
+}
+
+impl Viewer {
+    /// `hears`: what it shares with others.
+    pub(super) fn new(
         peer: IpAddr,
         transport: Transport,
         user_agent: Option<String>,
-    ) -> Seat {
+        hears: Option<&Arc<Self>>,
+    ) -> Self {
         let since = Instant::now();
-        let viewer = Arc::new(Viewer {
+        Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             peer,
             transport,
@@ -189,13 +217,13 @@ impl Viewers {
                 latency_micros: AtomicU64::new(0),
                 reached_micros: AtomicU64::new(0),
             },
-        });
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&viewer));
-        let counters = metrics.viewers(transport).clone();
-        counters.playing.inc();
-        metrics.viewer_came();
-        counters.sessions.inc();
-        Seat { viewer, viewers: Arc::clone(self), metrics, counters, ended: Disconnect::Closed }
+            hears: hears.map(|flow| Hears {
+                flow: Arc::clone(flow),
+                packets: flow.packets(),
+                bytes: flow.bytes(),
+                skipped: flow.skipped(),
+            }),
+        }
     }
 }
 
@@ -203,13 +231,20 @@ impl Viewers {
 #[derive(Debug)]
 pub struct Seat {
     viewer: Arc<Viewer>,
-    viewers: Arc<Viewers>,
+    /// `None` for what several viewers hear, who each have a seat of their own.
+    viewers: Option<Arc<Viewers>>,
     metrics: Arc<StreamMetrics>,
     counters: ViewerMetrics,
     ended: Disconnect,
 }
 
 impl Seat {
+    /// For what several viewers hear: what is sent there is counted once, and it is no viewer itself.
+    pub(super) fn shared(metrics: Arc<StreamMetrics>, viewer: Viewer) -> Self {
+        let counters = metrics.viewers(viewer.transport).clone();
+        Self { viewer: Arc::new(viewer), viewers: None, metrics, counters, ended: Disconnect::Closed }
+    }
+
     /// The viewer who sits here.
     pub fn viewer(&self) -> &Arc<Viewer> {
         &self.viewer
@@ -259,10 +294,11 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        let Some(viewers) = &self.viewers else { return };
         self.counters.playing.dec();
         self.metrics.viewer_left();
         self.metrics.disconnect(self.ended);
-        let mut list = self.viewers.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = viewers.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.retain(|viewer| viewer.id != self.viewer.id);
     }
 }

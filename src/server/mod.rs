@@ -13,6 +13,7 @@ mod classic;
 mod connection;
 mod fanout;
 mod mount;
+mod multicast;
 mod outbox;
 mod pace;
 mod playback;
@@ -41,12 +42,13 @@ pub use udp::UdpPorts;
 pub use websocket::{Upgraded, WebSockets};
 
 use crate::access::Access;
-use crate::config::Capacity;
+use crate::config::{Capacity, Groups};
 use crate::metrics::Metrics;
 use crate::rtsp::Limits;
 use crate::tls::Certificates;
 use crate::workers::Workers;
 use admission::{Admission, Place};
+use multicast::Flows;
 use tunnel::Tunnels;
 use udp::UdpTable;
 
@@ -67,6 +69,8 @@ pub struct Settings {
     pub capacity: Capacity,
     /// What a request may hold.
     pub limits: Limits,
+    /// Where streams go that are sent by multicast.
+    pub groups: Groups,
 }
 
 /// What all connections share.
@@ -76,6 +80,8 @@ struct Shared {
     settings: Settings,
     udp: Option<Arc<UdpPorts>>,
     udp_sessions: Arc<UdpTable>,
+    /// What is sent by multicast.
+    flows: Flows,
     metrics: Arc<Metrics>,
     access: Arc<Access>,
     workers: Workers,
@@ -120,6 +126,7 @@ impl Server {
             settings,
             udp: udp.map(Arc::new),
             udp_sessions: Arc::default(),
+            flows: Flows::default(),
             access: Arc::new(Access::open(Arc::clone(&metrics))),
             metrics,
             workers,

@@ -10,10 +10,12 @@ use super::admission::Full;
 use super::connection::{Connection, Shown};
 use super::fanout::{Line, Subscriber};
 use super::mount::Mount;
+use super::multicast::{Heard, Listener, MulticastSession, Refusal};
 use super::player::Carrier;
 use super::session::{Session, Viewer};
 use super::udp::{Command, UdpHandle, UdpSession};
-use crate::hub::Described;
+use crate::config::Group;
+use crate::hub::{self, Described};
 use crate::rtsp::transport::{self, Channels, Grant, Offer, PortPair};
 use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
 use crate::sdp::{self, Description, Range, Track};
@@ -187,20 +189,32 @@ impl Connection {
         }
         let only = self.shown(&mount).and_then(|shown| shown.only);
         let track = Session::find_track(&described.description, uri, only)?.clone();
-        let offer = self.choose(request, found.as_ref()).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
+        let offer = match self.choose(request, found.as_ref(), &mount) {
+            Ok(offer) => offer,
+            Err(words) if words.is_empty() => return Err(Status::UNSUPPORTED_TRANSPORT),
+            Err(words) => {
+                let response = Response::new(Status::UNSUPPORTED_TRANSPORT);
+                return Ok(response.body("text/plain; charset=utf-8", words));
+            }
+        };
         match (found, offer) {
             (Some(Found::Here(index)), Offer::Tcp(wanted)) => {
                 let channels =
                     self.free_channels(wanted, self.sessions[index].session().carrier(track.id))?;
                 Ok(set_up_here(&mut self.sessions[index].session_mut(), &track, channels))
             }
-            (Some(Found::Udp(handle)), Offer::Udp(client)) => {
-                self.set_up_udp(&handle, mount, generation, track, client).await
+            (Some(Found::Udp(handle)), Offer::Udp(_) | Offer::Multicast) => {
+                let (reply, answer) = oneshot::channel();
+                let command = Command::SetUp { mount, generation, track: Box::new(track), offer, reply };
+                if !handle.send(command).await {
+                    return Err(Status::SESSION_NOT_FOUND);
+                }
+                answer.await.map_err(|_| Status::SESSION_NOT_FOUND)
             }
             (None, Offer::Tcp(wanted)) => {
                 let channels = self.free_channels(wanted, None)?;
                 let transport = self.outbox.transport();
-                let mut session = match self.new_session(mount, &described, uri, request, transport) {
+                let mut session = match self.new_session(mount, &described, uri, request, transport, None) {
                     Ok(session) => session,
                     Err(full) => return Ok(crowded(&full)),
                 };
@@ -209,15 +223,26 @@ impl Connection {
                 Ok(response)
             }
             (None, Offer::Udp(client)) => {
-                match self.new_session(mount, &described, uri, request, Transport::Udp) {
+                match self.new_session(mount, &described, uri, request, Transport::Udp, None) {
                     Ok(session) => self.start_udp(session, &track, client),
                     Err(full) => Ok(crowded(&full)),
                 }
             }
-            // One transport for a session: what is asked for is not to be had.
-            (Some(Found::Here(_)), Offer::Udp(_)) | (Some(Found::Udp(_)), Offer::Tcp(_)) => {
-                Err(Status::UNSUPPORTED_TRANSPORT)
+            (None, Offer::Multicast) => {
+                let (listener, heard) =
+                    match self.shared.flows.listen(&self.shared, &mount, &described, &track).await {
+                        Ok(listens) => listens,
+                        Err(refusal) => return Ok(no_multicast(&mount, &refusal)),
+                    };
+                let (flow, transport) = (Some(listener.viewer()), Transport::Multicast);
+                match self.new_session(mount, &described, uri, request, transport, flow) {
+                    Ok(session) => self.start_multicast(session, &track, listener, heard),
+                    Err(full) => Ok(crowded(&full)),
+                }
             }
+            // One transport for a session: what is asked for is not to be had.
+            (Some(Found::Here(_)), Offer::Udp(_) | Offer::Multicast)
+            | (Some(Found::Udp(_)), Offer::Tcp(_)) => Err(Status::UNSUPPORTED_TRANSPORT),
         }
     }
 
@@ -233,16 +258,36 @@ impl Connection {
     }
 
     /// The first alternative of the `Transport` header that can be served here.
-    fn choose(&self, request: &Request, found: Option<&Found>) -> Option<Offer> {
-        let offers = request.headers.get_all("Transport").flat_map(transport::parse).collect::<Vec<_>>();
-        let mut offers = offers.iter().filter_map(transport::TransportSpec::offer);
+    ///
+    /// # Errors
+    /// There is none; the words say why, as far as that is not plain.
+    fn choose(&self, request: &Request, found: Option<&Found>, mount: &Mount) -> Result<Offer, String> {
+        let specs = request.headers.get_all("Transport").flat_map(transport::parse).collect::<Vec<_>>();
+        let mut offers = specs.iter().filter_map(transport::TransportSpec::offer);
         // Who asks over TLS does not want its media in the clear, and who comes through a tunnel cannot be reached otherwise.
         let in_clear = self.outbox.transport() == Transport::Tcp && self.tunnel.is_none();
-        offers.find(|offer| match (offer, found) {
+        let is_sent = matches!(mount, Mount::Live(stream) if stream.viewing().multicast != Group::None);
+        let chosen = offers.find(|offer| match (offer, found) {
             (Offer::Tcp(_), None | Some(Found::Here(_))) => true,
-            (Offer::Udp(_), Some(Found::Udp(_))) => in_clear,
+            (Offer::Udp(_) | Offer::Multicast, Some(Found::Udp(handle))) => {
+                in_clear && handle.transport() == offer.transport()
+            }
             (Offer::Udp(_), None) => in_clear && self.shared.udp.is_some(),
-            (Offer::Tcp(_), Some(Found::Udp(_))) | (Offer::Udp(_), Some(Found::Here(_))) => false,
+            (Offer::Multicast, None) => in_clear && is_sent,
+            (Offer::Tcp(_), Some(Found::Udp(_)))
+            | (Offer::Udp(_) | Offer::Multicast, Some(Found::Here(_))) => false,
+        });
+        let multicast = specs.iter().any(|spec| spec.offer() == Some(Offer::Multicast));
+        let name = mount.stream().name();
+        chosen.ok_or_else(|| match (multicast, in_clear, is_sent, found) {
+            (true, false, ..) => format!(
+                "{name} is not sent by multicast to who came over TLS or through a tunnel: anybody could hear it\n"
+            ),
+            (true, true, false, _) => {
+                format!("{name} is not sent by multicast (its key `multicast` is not set): ask for UDP or TCP\n")
+            }
+            (true, true, true, Some(_)) => "a session has one transport for all its tracks\n".to_owned(),
+            _ => String::new(),
         })
     }
 
@@ -253,6 +298,7 @@ impl Connection {
         uri: &Uri,
         request: &Request,
         transport: Transport,
+        hears: Option<Arc<hub::Viewer>>,
     ) -> Result<Session, Full> {
         let viewer = Viewer {
             place: self.shared.admission.session(self.peer.ip())?,
@@ -262,6 +308,7 @@ impl Connection {
                 .headers
                 .get("User-Agent")
                 .map(|agent| agent.chars().take(MAX_AGENT).collect()),
+            hears,
         };
         let base = uri.content_base(&self.local.to_string());
         Ok(Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout))
@@ -301,12 +348,10 @@ impl Connection {
         client: PortPair,
     ) -> Result<Response, Status> {
         let ports = Arc::clone(self.shared.udp.as_ref().ok_or(Status::UNSUPPORTED_TRANSPORT)?);
-        let (mut seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.owner());
+        let (mut seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.owner(), Transport::Udp);
         let carrier = seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
         let ssrc = session.set_up(track, carrier)?;
-        let response = Response::new(Status::OK)
-            .header("Transport", Grant::Udp { client, server: ports.ports(), ssrc })
-            .header("Session", session.header());
+        let response = session.granted(Grant::Udp { client, server: ports.ports(), ssrc });
         self.udp.push(seat.handle().clone());
         let session = UdpSession {
             session,
@@ -322,26 +367,27 @@ impl Connection {
         Ok(response)
     }
 
-    async fn set_up_udp(
+    /// Begins a session by multicast, whose first track is what `listener` has asked for and hears as `heard` says.
+    fn start_multicast(
         &mut self,
-        handle: &UdpHandle,
-        mount: Mount,
-        generation: u32,
-        track: Track,
-        client: PortPair,
+        mut session: Session,
+        track: &Track,
+        listener: Listener,
+        heard: Heard,
     ) -> Result<Response, Status> {
-        let server = self.shared.udp.as_ref().ok_or(Status::UNSUPPORTED_TRANSPORT)?.ports();
-        let (reply, answer) = oneshot::channel();
-        let command = Command::SetUp { mount, generation, track: Box::new(track), client, reply };
-        if !handle.send(command).await {
-            return Err(Status::SESSION_NOT_FOUND);
-        }
-        Ok(match answer.await.map_err(|_| Status::SESSION_NOT_FOUND)? {
-            Ok((ssrc, session)) => Response::new(Status::OK)
-                .header("Transport", Grant::Udp { client, server, ssrc })
-                .header("Session", session),
-            Err(refusal) => *refusal,
-        })
+        let (seat, inbox) = self.shared.udp_sessions.enter(session.id(), self.owner(), Transport::Multicast);
+        let response = listener.set_up(&mut session, track, heard)?;
+        self.udp.push(seat.handle().clone());
+        let session = MulticastSession {
+            session,
+            seat,
+            inbox,
+            listener,
+            timeout: self.shared.settings.session_timeout,
+            stop: self.shared.stop.child_token(),
+        };
+        self.shared.workers.spawn("multicast session", move || session.run());
+        Ok(response)
     }
 }
 
@@ -349,9 +395,7 @@ impl Connection {
 fn set_up_here(session: &mut Session, track: &Track, channels: Channels) -> Response {
     let carrier = Carrier::Channels { rtp: channels.rtp, rtcp: channels.rtcp };
     match session.set_up(track, carrier) {
-        Ok(ssrc) => Response::new(Status::OK)
-            .header("Transport", Grant::Tcp { channels, ssrc })
-            .header("Session", session.header()),
+        Ok(ssrc) => session.granted(Grant::Tcp { channels, ssrc }),
         Err(status) => session.refuse(status),
     }
 }
@@ -374,6 +418,13 @@ fn unavailable(mount: &Mount) -> Response {
     Response::new(Status::SERVICE_UNAVAILABLE)
         .header("Retry-After", RETRY_AFTER.as_secs())
         .body("text/plain; charset=utf-8", body)
+}
+
+/// 461 for a viewer who would hear a stream by multicast.
+fn no_multicast(mount: &Mount, refusal: &Refusal) -> Response {
+    let name = mount.stream().name();
+    let body = format!("{name} is not to be had by multicast: {refusal}\n");
+    Response::new(Status::UNSUPPORTED_TRANSPORT).body("text/plain; charset=utf-8", body)
 }
 
 /// 404 for a viewer whose URL asks for tracks that the stream does not have.

@@ -12,11 +12,12 @@ use super::ahead::Ahead;
 use super::mount::{Feed, Mount};
 use super::playback::Playback;
 use super::player::{Carrier, Player};
-use crate::hub::{Delivery, Described, Seat};
+use crate::hub::{self, Delivery, Described, Seat};
 use crate::metrics::Metrics;
-use crate::rtp::rtcp;
+use crate::rtp::{Rewriter, rtcp};
 use crate::rtsp::range::{NptTime, Range};
 use crate::rtsp::rtp_info::{self, RtpInfo};
+use crate::rtsp::transport::Grant;
 use crate::rtsp::{Method, Request, Response, Status, TrackControl, Uri, session_id};
 use crate::sdp::{Description, Track};
 use crate::vocabulary::{Disconnect, TrackId, Transport};
@@ -34,8 +35,10 @@ pub(super) struct Session {
     /// The `timeout` told to the viewer.
     advertised: Duration,
     last_seen: Instant,
-    /// Given up with the session.
-    _place: SessionPlace,
+    /// Given up with the session. A flow that several sessions hear has none.
+    _place: Option<SessionPlace>,
+    /// What it hears together with others.
+    hears: Option<Arc<hub::Viewer>>,
     state: State,
 }
 
@@ -108,6 +111,8 @@ pub(super) struct Viewer {
     pub(super) peer: IpAddr,
     pub(super) transport: Transport,
     pub(super) user_agent: Option<String>,
+    /// The flow that it shares with others, by multicast.
+    pub(super) hears: Option<Arc<hub::Viewer>>,
 }
 
 impl Session {
@@ -120,10 +125,8 @@ impl Session {
         advertised: Duration,
     ) -> Self {
         let id = format!("{:032x}", rand::random::<u128>());
-        // The same name for all tracks of a session, different for each session, and no address in it (RFC 7022).
-        let cname = format!("fanlight-{:016x}", rand::random::<u64>());
-        let player = Player::new(described, cname, mount.stream().viewing());
-        let Viewer { place, peer, transport, user_agent } = viewer;
+        let player = new_player(&mount, described);
+        let Viewer { place, peer, transport, user_agent, hears } = viewer;
         Self {
             id,
             mount,
@@ -133,8 +136,27 @@ impl Session {
             user_agent,
             advertised,
             last_seen: Instant::now(),
-            _place: place,
+            _place: Some(place),
+            hears,
             state: State::Init(Init { player }),
+        }
+    }
+
+    /// What several sessions hear: a session of nobody, that no request reaches. It stands in READY without a track.
+    pub(super) fn shared(mount: Mount, described: &Described, seat: Seat) -> Self {
+        let player = new_player(&mount, described);
+        Self {
+            id: String::new(),
+            mount,
+            base: String::new(),
+            peer: seat.viewer().peer,
+            transport: seat.viewer().transport,
+            user_agent: None,
+            advertised: Duration::MAX,
+            last_seen: Instant::now(),
+            _place: None,
+            hears: None,
+            state: State::Ready(Ready { player, paused: None, seat: Some(seat) }),
         }
     }
 
@@ -204,6 +226,42 @@ impl Session {
     /// Sends a track's packets there from now on.
     pub(super) fn set_carrier(&mut self, track: TrackId, carrier: Carrier) {
         self.player_mut().set_carrier(track, carrier);
+    }
+
+    /// The numbers that a track's packets get.
+    pub(super) fn numbers(&self, track: TrackId) -> Option<Rewriter> {
+        self.player().numbers(track)
+    }
+
+    /// A track's packets are those of a flow, which has these numbers.
+    pub(super) fn hear(&mut self, track: TrackId, numbers: Rewriter) {
+        self.player_mut().hear(track, numbers);
+    }
+
+    /// Sets a track up in whatever state, unless it is. Returns its SSRC.
+    pub(super) fn add(&mut self, track: &Track, carrier: Carrier) -> u32 {
+        match self.numbers(track.id) {
+            Some(numbers) => numbers.ssrc(),
+            None => self.player_mut().set_up(track, carrier),
+        }
+    }
+
+    /// Goes over to another description of the stream. `false` when a track is not what it was any more.
+    pub(super) fn follow(&mut self, described: &Described) -> bool {
+        self.player_mut().follow(described)
+    }
+
+    /// The generation of the description it plays by.
+    pub(super) fn generation(&self) -> u32 {
+        self.player().generation()
+    }
+
+    /// The tracks that play.
+    pub(super) fn playing_tracks(&self) -> Vec<TrackId> {
+        if !self.is_playing() {
+            return Vec::new();
+        }
+        self.player().tracks().filter(|(_, track)| track.is_playing()).map(|(id, _)| id).collect()
     }
 
     /// The carriers of the tracks that are set up.
@@ -305,7 +363,10 @@ impl Session {
         self.touch();
         let now = Instant::now();
         rtcp::read(compound, |item| {
-            if let rtcp::Item::Reception(report) = item {
+            // In a group others may speak of what others send.
+            if let rtcp::Item::Reception(report) = item
+                && self.player().sends(report.ssrc)
+            {
                 metrics.rtcp_fraction_lost.observe(f64::from(report.fraction_lost) / 256.0);
                 if let Some(round_trip) = self.player().round_trip(&report, now) {
                     metrics.rtcp_round_trip_seconds.observe(round_trip.as_secs_f64());
@@ -336,6 +397,47 @@ impl Session {
             _ => None,
         };
         let now = Instant::now();
+        self.begin(scope, position, now)?;
+        let range = match (&self.state, self.mount.duration()) {
+            (State::Playing(Playing { feed: Feed::Clip(playback), .. }), Some(duration)) => {
+                Range::Npt { start: Some(NptTime::At(playback.position())), end: Some(duration) }
+            }
+            _ => Range::NOW,
+        };
+        let response = Response::new(Status::OK).header("Range", range);
+        // By multicast the flow is asked first.
+        Ok(if self.hears.is_some() { response } else { response.header("RTP-Info", self.rtp_info(now)) })
+    }
+
+    /// The numbers with which the tracks that play go on at `now`.
+    pub(super) fn rtp_info(&self, now: Instant) -> String {
+        let State::Playing(Playing { player, feed, .. }) = &self.state else { return String::new() };
+        let infos: Vec<RtpInfo> = player
+            .tracks()
+            .filter(|(_, track)| track.is_playing())
+            .filter_map(|(id, _)| {
+                let moment = feed.report(self.mount.stream(), id, now).map(|(moment, _)| moment);
+                let start = player.announced(id, moment)?;
+                Some(RtpInfo {
+                    url: Some(format!("{}trackID={id}", self.base)),
+                    seq: Some(start.sequence),
+                    rtptime: Some(start.timestamp),
+                })
+            })
+            .collect();
+        rtp_info::format(&infos)
+    }
+
+    /// Plays the tracks of `scope`, a file from `position`.
+    ///
+    /// # Errors
+    /// 455 where no track is set up, 457 where the file has no such position.
+    pub(super) fn begin(
+        &mut self,
+        scope: Option<TrackId>,
+        position: Option<Duration>,
+        now: Instant,
+    ) -> Result<(), Status> {
         let mut playing = match self.take_state() {
             State::Init(init) => {
                 self.state = State::Init(init);
@@ -348,9 +450,10 @@ impl Session {
                     (Mount::Clip(_), Some(paused)) => Feed::Clip(paused),
                     (Mount::Clip(clip), None) => Feed::Clip(Playback::new(Arc::clone(clip))),
                 };
-                let seat = ready
-                    .seat
-                    .unwrap_or_else(|| stream.join(self.peer, self.transport, self.user_agent.clone()));
+                let seat = ready.seat.unwrap_or_else(|| match &self.hears {
+                    Some(flow) => stream.join_hearing(flow, self.peer, self.user_agent.clone()),
+                    None => stream.join(self.peer, self.transport, self.user_agent.clone()),
+                });
                 seat.plays();
                 Playing {
                     player: ready.player,
@@ -374,30 +477,12 @@ impl Session {
         let Playing { player, feed, ahead, .. } = &mut playing;
         let stream = self.mount.stream();
         player.play(scope, now, |track| feed.report(stream, track, now).map(|(moment, _)| moment));
-        if matches!(feed, Feed::Live { .. }) {
+        // What one who comes to a flow gets ahead all others would get again.
+        if matches!(feed, Feed::Live { .. }) && self.transport != Transport::Multicast {
             ahead.want();
         }
-        let infos: Vec<RtpInfo> = player
-            .tracks()
-            .filter(|(_, track)| track.is_playing())
-            .filter_map(|(id, _)| {
-                let moment = feed.report(stream, id, now).map(|(moment, _)| moment);
-                let start = player.announced(id, moment)?;
-                Some(RtpInfo {
-                    url: Some(format!("{}trackID={id}", self.base)),
-                    seq: Some(start.sequence),
-                    rtptime: Some(start.timestamp),
-                })
-            })
-            .collect();
-        let range = match (&playing.feed, self.mount.duration()) {
-            (Feed::Clip(playback), Some(duration)) => {
-                Range::Npt { start: Some(NptTime::At(playback.position())), end: Some(duration) }
-            }
-            _ => Range::NOW,
-        };
         self.state = State::Playing(playing);
-        Ok(Response::new(Status::OK).header("Range", range).header("RTP-Info", rtp_info::format(&infos)))
+        Ok(())
     }
 
     /// Pauses the tracks of `scope` (all when `None`), as PAUSE does.
@@ -451,6 +536,11 @@ impl Session {
         }
     }
 
+    /// The answer to SETUP.
+    pub(super) fn granted(&self, grant: Grant) -> Response {
+        Response::new(Status::OK).header("Transport", grant).header("Session", self.header())
+    }
+
     /// An error answer; 455 says what would be valid (RFC 2326 section 11.3.6).
     pub(super) fn refuse(&self, status: Status) -> Response {
         let response = Response::new(status).header("Session", self.header());
@@ -473,4 +563,10 @@ impl Session {
 fn range_of(request: &Request) -> Result<Option<Range>, Status> {
     let parse = |range| Range::parse(range).map_err(|_| Status::INVALID_RANGE);
     request.headers.get("Range").map(parse).transpose()
+}
+
+fn new_player(mount: &Mount, described: &Described) -> Player {
+    // The same name for all tracks of a session, different for each session, and no address in it (RFC 7022).
+    let cname = format!("fanlight-{:016x}", rand::random::<u64>());
+    Player::new(described, cname, mount.stream().viewing())
 }

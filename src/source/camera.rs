@@ -166,7 +166,9 @@ impl Described {
                 Transport::Tcp | Transport::Tls | Transport::WebSocket | Transport::Http => {
                     client::Transport::Tcp(client::TcpTransportOptions::default())
                 }
-                Transport::Udp => client::Transport::Udp(client::UdpTransportOptions::default()),
+                Transport::Udp | Transport::Multicast => {
+                    client::Transport::Udp(client::UdpTransportOptions::default())
+                }
             };
             let setup = self.session.setup(index, SetupOptions::default().transport(transport));
             match within(limit, Step::Setup, setup).await {

@@ -179,13 +179,13 @@ impl Session for Watched {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Error>> {
-        // While packets come nothing is measured.
+        // While packets come nothing is counted; how often a call may read is bounded all the same.
         let measured = !self.heard || self.idle >= IDLE_MAX;
         let meter = &mut self.meter;
         let session = self.session.as_mut().expect("it is taken when this is dropped");
         let polled = catch_unwind(AssertUnwindSafe(|| match measured {
             true => meter.measure(cx, |cx| session.poll_event(cx)),
-            false => session.poll_event(cx),
+            false => meter.bound(cx, |cx| session.poll_event(cx)),
         }));
         match polled {
             Ok(mut event) => {

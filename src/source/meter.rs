@@ -8,9 +8,9 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::task::Context;
+use std::task::{Context, Poll};
 
-use tokio::task::coop;
+use tokio::task::coop::{self, RestoreOnPending};
 
 /// Counts what calls read.
 #[derive(Debug)]
@@ -18,11 +18,17 @@ pub(super) struct Meter {
     /// The kernel's account of this thread. A meter stays on its thread, as sessions do.
     account: Option<File>,
     read: u64,
+    /// Turns that are taken away, while a call is made.
+    held: Vec<RestoreOnPending>,
 }
 
 impl Meter {
     pub(super) fn new() -> Self {
-        Self { account: File::open("/proc/thread-self/io").ok(), read: 0 }
+        Self {
+            account: File::open("/proc/thread-self/io").ok(),
+            read: 0,
+            held: Vec::with_capacity(TURNS_MAX),
+        }
     }
 
     /// Bytes read since the beginning, or the last [`Self::reset`].
@@ -37,22 +43,38 @@ impl Meter {
     /// Makes a call that may read a few times, and counts what it read.
     pub(super) fn measure<T>(&mut self, cx: &mut Context<'_>, call: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let before = self.total();
-        // Each turn that is taken away is given back when its holder is dropped, in the opposite order.
-        let mut held = Vec::new();
-        while coop::has_budget_remaining() && held.len() < TURNS_MAX {
-            match coop::poll_proceed(cx) {
-                std::task::Poll::Ready(turn) => held.push(turn),
-                std::task::Poll::Pending => break,
-            }
-        }
-        for _ in 0..TURNS {
-            held.pop();
-        }
-        let outcome = call(cx);
-        while held.pop().is_some() {}
+        let outcome = self.limit(cx, TURNS, call);
         if let (Some(before), Some(after)) = (before, self.total()) {
             self.read += after.saturating_sub(before).saturating_sub(OWN);
         }
+        outcome
+    }
+
+    /// Makes a call that may read twice: a packet is there after one read, or after one more. What it reads is not counted,
+    /// which costs more than a packet does.
+    pub(super) fn bound<T>(&mut self, cx: &mut Context<'_>, call: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        self.limit(cx, TURNS_UNCOUNTED, call)
+    }
+
+    fn limit<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        turns: usize,
+        call: impl FnOnce(&mut Context<'_>) -> T,
+    ) -> T {
+        // Each turn that is taken away is given back when its holder is dropped, in the opposite order. Where there are few
+        // left none is: the task is about to let others run.
+        while coop::has_budget_remaining() && self.held.len() < TURNS_MAX {
+            match coop::poll_proceed(cx) {
+                Poll::Ready(turn) => self.held.push(turn),
+                Poll::Pending => break,
+            }
+        }
+        for _ in 0..turns {
+            self.held.pop();
+        }
+        let outcome = call(cx);
+        while self.held.pop().is_some() {}
         outcome
     }
 
@@ -66,6 +88,7 @@ impl Meter {
 
 /// Reads and writes of one call; the library doubles its buffer with a read at most.
 const TURNS: usize = 4;
+const TURNS_UNCOUNTED: usize = 2;
 
 /// More than tokio gives a task.
 const TURNS_MAX: usize = 256;
@@ -77,8 +100,6 @@ const OWN: u64 = 64;
 mod tests {
     use std::future::poll_fn;
     use std::io::IoSliceMut;
-    use std::task::Poll;
-
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::{TcpListener, TcpStream};
 

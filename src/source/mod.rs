@@ -14,6 +14,7 @@
 //! | `guarded`, `meter` | what retina does not get on with, and what it may swallow |
 //! | `camera`, `direct`, `file` | the clients behind it: retina, our own, files |
 //! | `rest` | the connection that is kept while nobody wants an on-demand stream |
+//! | [`probe`] | one source looked at closely, by the direct client |
 //! | `hosts`, `budget` | whose turn it is among all streams, and how many connections a camera has to give |
 //! | `news`, `error` | what is worth a line in the log, what went wrong |
 
@@ -34,6 +35,7 @@ mod meter;
 mod news;
 mod plan;
 pub mod policy;
+pub mod probe;
 mod rest;
 mod session;
 mod sessions;

@@ -18,6 +18,7 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{CipherSuite, Error, ServerConfig};
 
 pub use identity::{Identity, IdentityError};
+pub(crate) use validity::end;
 
 /// The certificate that new connections are shown, and how they are encrypted.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `notAfter` of a certificate in DER
 /// ([RFC 5280 section 4.1](https://datatracker.ietf.org/doc/html/rfc5280#section-4.1)), if it can be read.
-pub(super) fn end(certificate: &[u8]) -> Option<SystemTime> {
+pub(crate) fn end(certificate: &[u8]) -> Option<SystemTime> {
     let (_, certificate, _) = element(certificate)?;
     let (_, mut fields, _) = element(certificate)?;
     // The version is left out of version 1 certificates; then come serial number, signature and issuer.

@@ -36,7 +36,7 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, request: Request, n
             .into_response();
     };
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let target = target_of(request.uri().path());
+    let target = target_of(request.uri());
     let watches = target.as_ref().is_some_and(Target::is_watched);
     let token = request.uri().query().and_then(link::token);
     let wish = Wish {

@@ -8,15 +8,16 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderName, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::answer::Refusal;
-use super::control::{Change, Unanswered};
-use super::snapshot::{StreamState, ViewerState};
-use super::{Links, Shared, guard, live};
+use super::control::{Change, Kept, Unanswered};
+use super::past::{HistoryState, Log};
+use super::snapshot::{StreamState, Urls, ViewerState};
+use super::{Links, Shared, events, guard, live, qr};
 use crate::config::{Problem, Problems, StreamName};
 use crate::hub::Stream;
 use crate::vocabulary::Disconnect;
@@ -52,11 +53,22 @@ pub(super) async fn stream(
         (Part::Stream, "GET" | "HEAD") => Ok(Json(shared.state(&*find()?, &host)).into_response()),
         (Part::Stream, "PUT") => put(&shared, &name, body).await,
         (Part::Stream, "DELETE") => remove(&shared, &name).await,
-        (Part::Viewers, "GET" | "HEAD") => {
+        (Part::Viewers, "GET" | "HEAD") => Ok(Json(Viewers::of(&*find()?)).into_response()),
+        (Part::History, "GET" | "HEAD") => {
             let stream = find()?;
-            let viewers = stream.viewers();
-            let viewers = viewers.iter().map(|viewer| ViewerState::new(&stream, viewer)).collect();
-            Ok(Json(Viewers { viewers }).into_response())
+            let now = stream.wall(stream.elapsed(Instant::now()));
+            Ok(Json(HistoryState::new(&stream.history(), now)).into_response())
+        }
+        (Part::Log, "GET" | "HEAD") => {
+            find()?;
+            Ok(Json(Log::new(shared.journal.after(&name, 0))).into_response())
+        }
+        (Part::Qr, "GET" | "HEAD") => {
+            find()?;
+            let urls = shared.links.urls(&host, &name);
+            let url =
+                urls.rtsp.ok_or_else(|| Refusal::not_found("the RTSP server is off: there is no URL"))?;
+            qr::svg(&url)
         }
         (Part::Reconnect, "POST") => {
             find()?.request_reconnect();
@@ -68,14 +80,23 @@ pub(super) async fn stream(
         (Part::Live | Part::Moving, _) => Err(Refusal::method_not_allowed("GET")),
         (Part::Still, _) => Err(Refusal::method_not_allowed("GET, HEAD")),
         (Part::Stream, _) => Err(Refusal::method_not_allowed("GET, HEAD, PUT, DELETE")),
-        (Part::Viewers, _) => Err(Refusal::method_not_allowed("GET, HEAD")),
+        (Part::Viewers | Part::History | Part::Log | Part::Qr, _) => {
+            Err(Refusal::method_not_allowed("GET, HEAD"))
+        }
         (Part::Reconnect, _) => Err(Refusal::method_not_allowed("POST")),
     }
 }
 
 #[derive(Serialize)]
-struct Viewers {
+pub(super) struct Viewers {
     viewers: Vec<ViewerState>,
+}
+
+impl Viewers {
+    /// Who watches.
+    pub(super) fn of(stream: &Stream) -> Self {
+        Self { viewers: stream.viewers().iter().map(|viewer| ViewerState::new(stream, viewer)).collect() }
+    }
 }
 
 /// The stream whose source was asked to connect anew.
@@ -88,6 +109,20 @@ struct Asked {
 struct Changed<'a> {
     name: &'a str,
     change: &'static str,
+    /// Whether it is written into the configuration file; otherwise it lasts until the relay is restarted.
+    written: bool,
+    /// Why it is not written.
+    why_not_written: Option<String>,
+}
+
+impl<'a> Changed<'a> {
+    fn new(name: &'a str, change: &'static str, kept: Kept) -> Self {
+        let why_not_written = match kept {
+            Kept::InFile => None,
+            Kept::UntilRestart(why) => Some(why),
+        };
+        Self { name, change, written: why_not_written.is_none(), why_not_written }
+    }
 }
 
 async fn put(shared: &Shared, name: &str, body: Result<Bytes, BytesRejection>) -> Result<Response, Refusal> {
@@ -103,21 +138,19 @@ async fn put(shared: &Shared, name: &str, body: Result<Bytes, BytesRejection>) -
         return Err(one("file", message.to_owned()));
     }
     let changed = shared.control.put(parsed, stream).await.map_err(|Unanswered| stopping())?;
-    let change = changed.map_err(Refusal::problems)?;
+    let (change, kept) = changed.map_err(Refusal::problems)?;
     let status = match change {
         Change::Created => StatusCode::CREATED,
         Change::Replaced | Change::Unchanged => StatusCode::OK,
     };
-    Ok((status, Json(Changed { name, change: change.as_str() })).into_response())
+    Ok((status, Json(Changed::new(name, change.as_str(), kept))).into_response())
 }
 
 async fn remove(shared: &Shared, name: &str) -> Result<Response, Refusal> {
     let parsed: StreamName = name.parse().map_err(|_| Refusal::no_stream(name))?;
-    if shared.control.delete(parsed).await.map_err(|Unanswered| stopping())? {
-        Ok(StatusCode::NO_CONTENT.into_response())
-    } else {
-        Err(Refusal::no_stream(name))
-    }
+    let kept = shared.control.delete(parsed).await.map_err(|Unanswered| stopping())?;
+    let kept = kept.ok_or_else(|| Refusal::no_stream(name))?;
+    Ok(Json(Changed::new(name, "removed", kept)).into_response())
 }
 
 fn stopping() -> Refusal {
@@ -147,14 +180,16 @@ impl Shared {
     }
 
     fn state(&self, stream: &Stream, host: &Host) -> StreamState {
-        StreamState::new(stream, self.links.rtsp_url(host, stream.name()), Instant::now())
+        StreamState::new(stream, Some(self.links.urls(host, stream.name())), Instant::now())
     }
 }
 
 impl Links {
-    fn rtsp_url(self, Host(host): &Host, name: &str) -> Option<String> {
+    /// Where a stream is to be watched by somebody who reached the sidecar at this host.
+    pub(super) fn urls(self, Host(host): &Host, name: &str) -> Urls {
         let plain = self.rtsp_port.map(|port| format!("rtsp://{host}:{port}/{name}"));
-        plain.or_else(|| self.rtsps_port.map(|port| format!("rtsps://{host}:{port}/{name}")))
+        let rtsps = self.rtsps_port.map(|port| format!("rtsps://{host}:{port}/{name}"));
+        Urls { rtsp: plain.or_else(|| rtsps.clone()), rtsps }
     }
 }
 
@@ -174,7 +209,7 @@ impl<S: Sync> FromRequestParts<S> for Host {
 
 /// What `/api/v1/streams/…` names: names of streams may have slashes in them.
 ///
-/// A last segment `viewers`, `reconnect`, `live`, `mjpeg` or `snapshot.jpg` is always that part of the stream before it. A stream that is itself called
+/// A last segment `viewers`, `reconnect` and so on ([`PARTS`]) is always that part of the stream before it. A stream that is itself called
 /// `a/viewers` is reached with its slash escaped: `/api/v1/streams/a%2Fviewers`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
@@ -187,15 +222,21 @@ pub(super) enum Part {
     Stream,
     Viewers,
     Reconnect,
+    History,
+    Log,
+    Qr,
     Live,
     Moving,
     Still,
 }
 
 /// Parts of a stream, by the end of the path.
-pub(super) const PARTS: [(&str, Part); 5] = [
+pub(super) const PARTS: [(&str, Part); 8] = [
     ("/viewers", Part::Viewers),
     ("/reconnect", Part::Reconnect),
+    ("/history", Part::History),
+    ("/log", Part::Log),
+    ("/qr.svg", Part::Qr),
     ("/live", Part::Live),
     ("/mjpeg", Part::Moving),
     ("/snapshot.jpg", Part::Still),
@@ -241,7 +282,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
 
 /// What a request's path is about, for the rules; `None` where that is no single stream. It is read as the extractor
 /// does, so that no spelling leads around a rule.
-pub(super) fn target_of(path: &str) -> Option<Target> {
+pub(super) fn target_of(uri: &Uri) -> Option<Target> {
+    let path = uri.path();
+    if path == events::PATH {
+        return events::narrowed(uri).map(|name| Target { name, part: Part::Stream });
+    }
     let encoded = path.strip_prefix("/api/v1/streams/")?;
     let decoded = crate::config::percent_decode(encoded);
     Some(Target::new(path, decoded))

@@ -9,6 +9,8 @@
 //! | `/api/v1/streams/{name}/viewers`, `DELETE /api/v1/viewers/{id}` | viewers |
 //! | `/api/v1/streams/{name}/live`, `/mjpeg`, `/snapshot.jpg` | live pictures (module `live`) |
 //! | `POST /api/v1/streams/{name}/reconnect` | a new upstream session, now |
+//! | `/api/v1/streams/{name}/history`, `…/log`, `…/qr.svg` | the last day and hour, the last log lines, the URL for a telephone |
+//! | `/api/v1/events` | what changes, as it changes (server-sent events) |
 //! | `/api/v1/openapi.json` | the description of the above |
 //!
 //! It looks at the [`Hub`] and asks the app for changes through [`Control`]; it knows neither sources nor the RTSP
@@ -20,9 +22,12 @@ mod answer;
 mod api;
 mod connections;
 mod control;
+mod events;
 mod guard;
 mod live;
 mod page;
+mod past;
+mod qr;
 mod scrape;
 mod snapshot;
 #[cfg(test)]
@@ -41,13 +46,15 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use control::{Change, Command, Control};
+pub use control::{Change, Command, Control, Kept};
 pub use live::{LiveDoor, LiveViewer};
 
 use crate::access::Access;
 use crate::hub::Hub;
+use crate::journal::Journal;
 use crate::tls::Certificates;
 use answer::Refusal;
+use events::Feed;
 
 /// The sidecar.
 #[derive(Clone, Debug)]
@@ -76,6 +83,8 @@ struct Shared {
     live: Option<LiveDoor>,
     /// Places for those who are shown moving JPEG pictures: each holds a connection.
     moving: Arc<Semaphore>,
+    journal: Arc<Journal>,
+    feed: Arc<Feed>,
 }
 
 impl Web {
@@ -83,17 +92,20 @@ impl Web {
     /// is no longer ready, and the sidecar keeps answering.
     pub fn new(hub: Arc<Hub>, control: Control, links: Links, draining: CancellationToken) -> Self {
         let access = Arc::new(Access::open(Arc::clone(hub.metrics())));
-        Self {
-            shared: Arc::new(Shared {
-                hub,
-                control,
-                links,
-                draining,
-                access,
-                live: None,
-                moving: live::places(),
-            }),
-        }
+        let (journal, feed) = (Arc::default(), Arc::new(Feed::new(MAX_LISTENERS)));
+        hub.metrics().know_limits(&[events::LIMIT]);
+        let shared = Shared {
+            hub,
+            control,
+            links,
+            draining,
+            access,
+            live: None,
+            moving: live::places(),
+            journal,
+            feed,
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Asks `access` who may see and change what; otherwise everybody may.
@@ -110,6 +122,24 @@ impl Web {
     pub fn with_live(mut self, live: LiveDoor) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.live = Some(live);
+        }
+        self
+    }
+
+    /// Shows the log lines of streams from here.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Arc<Journal>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.journal = journal;
+        }
+        self
+    }
+
+    /// So many at most are told events.
+    #[must_use]
+    pub fn with_listeners(mut self, most: u32) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.feed = Arc::new(Feed::new(most));
         }
         self
     }
@@ -170,6 +200,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
         ("/readyz", get(ready)),
         ("/healthz", get(async || "ok\n")),
         ("/api/v1/openapi.json", get(api::description)),
+        (events::PATH, get(events::events)),
         ("/api/v1/streams", get(api::streams)),
         ("/api/v1/streams/{*path}", any(api::stream)),
         ("/api/v1/viewers/{id}", delete(api::disconnect)),
@@ -184,6 +215,9 @@ async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) 
         (StatusCode::OK, "ok\n")
     }
 }
+
+/// Most listeners to events, where nobody says otherwise.
+const MAX_LISTENERS: u32 = 64;
 
 /// Bytes of a request's body. A stream's configuration has some hundred.
 const MAX_BODY: usize = 64 * 1024;

@@ -97,7 +97,7 @@ fn row(rows: &mut String, stream: &StreamState) {
         put(&mut history, format_args!("<li>{}</li>\n", Escaped(line)));
         history
     });
-    let url = stream.urls.rtsp.as_deref().unwrap_or("");
+    let url = stream.urls.as_ref().and_then(|urls| urls.rtsp.as_deref()).unwrap_or("");
     let (url, no_url) = (Escaped(url), if url.is_empty() { " hidden" } else { "" });
     let numbers = [
         ("fps", "Frames/s", stream.fps.map(|fps| format!("{fps:.1}"))),
@@ -174,6 +174,7 @@ mod tests {
     use crate::hub::Hub;
     use crate::metrics::Metrics;
     use crate::vocabulary::{FailureClass, Transport};
+    use crate::web::snapshot::Urls;
 
     #[test]
     fn what_a_camera_says_stays_text() {
@@ -181,7 +182,11 @@ mod tests {
         let mut publisher = hub.add("door");
         let message = "404 <script>alert('1')</script> \"&{{summary}}";
         publisher.failed(FailureClass::Status, message.to_owned(), Duration::from_secs(1), String::new());
-        let stream = StreamState::new(publisher.stream(), Some("rtsp://\"><b>".to_owned()), Instant::now());
+        let stream = StreamState::new(
+            publisher.stream(),
+            Some(Urls { rtsp: Some("rtsp://\"><b>".to_owned()), rtsps: None }),
+            Instant::now(),
+        );
         let page = render(&[stream]);
         assert!(page.contains("404 &lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &quot;&amp;{{summary}}"));
         assert!(page.contains("rtsp://&quot;&gt;&lt;b&gt;"));

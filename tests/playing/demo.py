@@ -3,6 +3,7 @@
 import json
 import subprocess
 import tempfile
+import textwrap
 from pathlib import Path
 
 from .players import all_at_once, contains_run, ffmpeg, gstreamer, hashes, mpv, sees_mjpeg, FRAMES
@@ -34,6 +35,13 @@ def configurations(_relay):
         if status != 0 or complaints or "no problems" not in said:
             raise Failure(f"fanlight check {file}: exit {status}: {said}{complaints}")
     with tempfile.TemporaryDirectory() as folder:
+        manifest = (ROOT / "config/kubernetes.yml").read_text()
+        inside = manifest.split("  fanlight.yml: |\n")[1].split("\n---\n")[0]
+        config = Path(folder) / "kubernetes.yml"
+        config.write_text(textwrap.dedent(inside))
+        status, said, complaints = run_apart("env", "DOOR_PASSWORD=known", BINARY, "check", config)
+        if status != 0 or complaints or "no problems" not in said:
+            raise Failure(f"the configuration in config/kubernetes.yml: exit {status}: {said}{complaints}")
         # But for its UDP ports, which another program may have.
         port, config = free_udp_pair(), Path(folder) / "fanlight.yml"
         documented = (ROOT / "config/fanlight.yml").read_text()

@@ -95,6 +95,11 @@ def dashboards_and_alerts():
                         raise Failure(f"{board.name}: only {len(asked)} queries found")
                     for expression in asked:
                         prometheus.wait_for(f"{board.name}: series of {expression}", lambda: prometheus.query(expression), 20)
+                named = set(re.findall(r"fanlight_[a-z_]+", ALERTS.read_text() + "".join(b.read_text() for b in boards)))
+                there = set(re.findall(r"^# TYPE (fanlight_[a-z_]+)", relay.get("/metrics"), re.M))
+                missing = {name for name in named if re.sub(r"_bucket$", "", name) not in there}
+                if missing or len(named) < 15:
+                    raise Failure(f"dashboards and alerts name metrics that are not there: {missing}")
                 if prometheus.fires("CameraDown"):
                     raise Failure("CameraDown fires while the camera is well")
                 camera.process.terminate()

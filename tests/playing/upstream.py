@@ -18,10 +18,10 @@ PICTURES = 75
 WIDTH, HEIGHT = 16, 9
 
 
-def numbers(url, transport="tcp", pictures=PICTURES):
+def numbers(url, transport="tcp", pictures=PICTURES, prefix=()):
     """The numbers of so many pictures, as ffmpeg decodes them; a complaint of it fails."""
     command = (
-        "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-rtsp_transport", transport, "-i", url,
+        *prefix, "ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-rtsp_transport", transport, "-i", url,
         "-vf", f"scale={WIDTH}:{HEIGHT}:flags=area", *DECODE, "-frames:v", str(pictures), "-pix_fmt", "gray",
         "-f", "rawvideo", "-",
     )  # fmt: skip

@@ -8,6 +8,7 @@
 mod parse;
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use crate::vocabulary::Transport;
 
@@ -115,6 +116,8 @@ pub enum Offer {
     Tcp(Option<Channels>),
     /// To these ports of the client's host.
     Udp(PortPair),
+    /// To a group of the server's choice.
+    Multicast,
 }
 
 /// What a server grants. Its `Display` is the header of the answer.
@@ -136,32 +139,49 @@ pub enum Grant {
         /// The synchronisation source the packets will carry.
         ssrc: u32,
     },
+    /// By UDP to a group.
+    Multicast {
+        /// Its address.
+        group: Ipv4Addr,
+        /// Where the packets come from.
+        source: Ipv4Addr,
+        /// The ports of the track in the group.
+        ports: PortPair,
+        /// How many routers a packet may pass, and one.
+        ttl: u8,
+        /// The synchronisation source the packets carry, for everybody.
+        ssrc: u32,
+    },
 }
 
 impl TransportSpec {
-    /// What this offers to a server that plays RTP/AVP by TCP and UDP unicast; `None` is answered with 461.
+    /// What this offers to a server that plays RTP/AVP by TCP and UDP; `None` is answered with 461.
     ///
-    /// UDP needs both ports, from 1024 up: lower ones are not a player's, and media must not be aimed at a
-    /// system service. `destination` plays no part, media goes to the connection's peer.
+    /// UDP unicast needs both ports, from 1024 up: lower ones are not a player's, and media must not be aimed at a
+    /// system service. `destination` plays no part: media goes to the connection's peer, or to a group that the server
+    /// chooses.
     ///
     /// ```
     /// use fanlight::rtsp::transport::{Offer, parse};
-    /// let specs = parse("RTP/AVP;multicast, RTP/AVP/TCP;unicast;interleaved=2-3");
+    /// let specs = parse("RTP/AVP;unicast, RTP/AVP/TCP;unicast;interleaved=2-3");
     /// let offer = specs.iter().find_map(|spec| spec.offer());
     /// assert!(matches!(offer, Some(Offer::Tcp(Some(channels))) if channels.rtp == 2));
     /// ```
     pub fn offer(&self) -> Option<Offer> {
-        if self.profile != Profile::Avp || self.multicast || self.mode == Mode::Record || self.fault.is_some()
-        {
+        if self.profile != Profile::Avp || self.mode == Mode::Record || self.fault.is_some() {
             return None;
         }
         match self.lower {
-            Transport::Tcp | Transport::Tls | Transport::WebSocket | Transport::Http => {
-                Some(Offer::Tcp(self.interleaved))
-            }
-            Transport::Udp => {
+            Transport::Udp | Transport::Multicast if self.multicast => Some(Offer::Multicast),
+            Transport::Udp | Transport::Multicast => {
                 let Ports { rtp, rtcp: Some(rtcp) } = self.client_port? else { return None };
                 (rtp >= LOWEST_CLIENT_PORT).then_some(Offer::Udp(PortPair { rtp, rtcp }))
+            }
+            Transport::Tcp | Transport::Tls | Transport::WebSocket | Transport::Http if self.multicast => {
+                None
+            }
+            Transport::Tcp | Transport::Tls | Transport::WebSocket | Transport::Http => {
+                Some(Offer::Tcp(self.interleaved))
             }
         }
     }
@@ -173,6 +193,7 @@ impl Offer {
         match self {
             Self::Tcp(_) => Transport::Tcp,
             Self::Udp(_) => Transport::Udp,
+            Self::Multicast => Transport::Multicast,
         }
     }
 }
@@ -210,6 +231,7 @@ impl fmt::Display for Offer {
             Self::Tcp(Some(channels)) => write!(f, "RTP/AVP/TCP;unicast;interleaved={channels}"),
             Self::Tcp(None) => f.write_str("RTP/AVP/TCP;unicast"),
             Self::Udp(ports) => write!(f, "RTP/AVP;unicast;client_port={ports}"),
+            Self::Multicast => f.write_str("RTP/AVP;multicast"),
         }
     }
 }
@@ -223,6 +245,10 @@ impl fmt::Display for Grant {
             Self::Udp { client, server, ssrc } => {
                 write!(f, "RTP/AVP;unicast;client_port={client};server_port={server};ssrc={ssrc:08X}")
             }
+            Self::Multicast { group, source, ports, ttl, ssrc } => write!(
+                f,
+                "RTP/AVP;multicast;destination={group};source={source};port={ports};ttl={ttl};ssrc={ssrc:08X}"
+            ),
         }
     }
 }
@@ -325,11 +351,23 @@ mod tests {
     }
 
     #[test]
-    fn what_we_do_not_serve_is_no_offer() {
+    fn multicast_is_offered_whatever_group_and_ports_a_client_would_like() {
         for header in [
             "RTP/AVP;multicast",
+            "RTP/AVP/UDP;multicast",
             "RTP/AVP;multicast;client_port=5000-5001",
             "RTP/AVP;multicast;destination=225.219.201.15;port=7000-7001;ttl=127",
+        ] {
+            assert_eq!(offers(header), [Some(Offer::Multicast)], "{header}");
+        }
+    }
+
+    #[test]
+    fn what_we_do_not_serve_is_no_offer() {
+        for header in [
+            "RTP/AVP/TCP;multicast;interleaved=0-1",
+            "RTP/AVP;multicast;mode=record",
+            "RTP/SAVP;multicast",
             "RTP/AVP;unicast",
             "RTP/AVP/TCP;unicast;interleaved=0-1;mode=RECORD",
             "RTP/AVP;unicast;client_port=5000-5001;mode=\"receive\"",
@@ -347,7 +385,7 @@ mod tests {
     fn a_bad_alternative_does_not_lose_the_others() {
         let header = "RTP/AVP;unicast;client_port=0-0, RTP/AVP;multicast,,;=,x=\"a,b\", RTP/AVP/TCP;unicast;interleaved=2-3";
         let usable: Vec<_> = offers(header).into_iter().flatten().collect();
-        assert_eq!(usable, [Offer::Tcp(Some(Channels { rtp: 2, rtcp: 3 }))]);
+        assert_eq!(usable, [Offer::Multicast, Offer::Tcp(Some(Channels { rtp: 2, rtcp: 3 }))]);
         assert_eq!(
             offers(
                 "RTP/AVP;unicast;client_port=3456-3457;mode=\"PLAY\", RTP/AVP/TCP;unicast;interleaved=0-1"
@@ -368,11 +406,16 @@ mod tests {
             Grant::Udp { client, server, ssrc: u32::MAX }.to_string(),
             "RTP/AVP;unicast;client_port=5000-5001;server_port=8000-8001;ssrc=FFFFFFFF"
         );
+        let (group, source) = (Ipv4Addr::new(239, 255, 42, 7), Ipv4Addr::new(10, 0, 0, 2));
+        assert_eq!(
+            Grant::Multicast { group, source, ports: server, ttl: 1, ssrc: 1 }.to_string(),
+            "RTP/AVP;multicast;destination=239.255.42.7;source=10.0.0.2;port=8000-8001;ttl=1;ssrc=00000001"
+        );
     }
 
     #[test]
     fn an_offer_written_is_read_back() {
-        for offer in [tcp(4, 5), Some(Offer::Tcp(None)), udp(5000, 5001)] {
+        for offer in [tcp(4, 5), Some(Offer::Tcp(None)), udp(5000, 5001), Some(Offer::Multicast)] {
             assert_eq!(offers(&offer.unwrap().to_string()), [offer]);
         }
     }

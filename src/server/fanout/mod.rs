@@ -52,7 +52,7 @@ pub(super) struct Subscriber {
 pub(super) enum Line {
     /// Into its RTSP connection.
     Connection(Rc<Outbox>),
-    /// Out of the server's UDP ports.
+    /// Out of UDP ports.
     Ports(Arc<UdpPorts>),
 }
 
@@ -90,7 +90,7 @@ impl Subscriber {
         workers: &Workers,
     ) -> (Response, bool) {
         let (response, ended) = self.session_mut().answer(request, uri);
-        self.follow(workers);
+        self.enlist(workers);
         (response, ended)
     }
 
@@ -100,7 +100,7 @@ impl Subscriber {
     /// As [`Session::play`].
     pub(super) fn play(&mut self, workers: &Workers) -> Result<(), Status> {
         self.session_mut().play(None, None)?;
-        self.follow(workers);
+        self.enlist(workers);
         Ok(())
     }
 
@@ -108,11 +108,12 @@ impl Subscriber {
     pub(super) fn pause(&mut self, workers: &Workers) {
         // What does not play is paused.
         let _ = self.session_mut().pause(None);
-        self.follow(workers);
+        self.enlist(workers);
     }
 
-    /// Is among the viewers of its worker if it plays a live stream, and not otherwise.
-    fn follow(&mut self, workers: &Workers) {
+    /// Has it served with the other viewers of its stream while it plays a live one. What comes is not sent before
+    /// [`Subscriber::next`] is waited for.
+    pub(super) fn enlist(&mut self, workers: &Workers) {
         let live = {
             let mut session = self.session_mut();
             let stream = Arc::clone(session.mount().stream());
@@ -205,7 +206,7 @@ impl Line {
     fn transport(&self) -> Transport {
         match self {
             Self::Connection(outbox) => outbox.transport(),
-            Self::Ports(_) => Transport::Udp,
+            Self::Ports(ports) => ports.transport(),
         }
     }
 

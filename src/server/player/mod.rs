@@ -28,7 +28,7 @@ pub(super) use track::{Carrier, ViewerTrack};
 
 use crate::config::{FastStart, Viewing};
 use crate::hub::{Burst, Described};
-use crate::rtp::{Compression, Start};
+use crate::rtp::{Compression, Rewriter, Start};
 use crate::sdp::Track;
 use crate::vocabulary::TrackId;
 
@@ -87,6 +87,23 @@ impl Player {
     pub(super) fn set_carrier(&mut self, track: TrackId, carrier: Carrier) {
         if let Some(track) = self.tracks.get_mut(track.index()).and_then(Option::as_mut) {
             track.carrier = carrier;
+        }
+    }
+
+    /// The numbers that a track's packets get.
+    pub(super) fn numbers(&self, track: TrackId) -> Option<Rewriter> {
+        Some(self.track(track)?.rewriter.clone())
+    }
+
+    /// Whether a track's packets carry this SSRC.
+    pub(super) fn sends(&self, ssrc: u32) -> bool {
+        self.tracks().any(|(_, track)| track.rewriter.ssrc() == ssrc)
+    }
+
+    /// Takes the numbers of another player, who sends the track's packets.
+    pub(super) fn hear(&mut self, track: TrackId, numbers: Rewriter) {
+        if let Some(track) = self.tracks.get_mut(track.index()).and_then(Option::as_mut) {
+            track.rewriter = numbers;
         }
     }
 
@@ -227,6 +244,12 @@ impl Player {
     pub(super) fn keep_up(&mut self, burst: &Burst, described: &Described) -> bool {
         let before = self.generation;
         self.generation = burst.generation();
+        self.tracks().all(|(track, _)| described.still_has(track, before))
+    }
+
+    /// Goes over to a description without a burst of it. `false` as in [`Player::keep_up`].
+    pub(super) fn follow(&mut self, described: &Described) -> bool {
+        let before = std::mem::replace(&mut self.generation, described.generation);
         self.tracks().all(|(track, _)| described.still_has(track, before))
     }
 }

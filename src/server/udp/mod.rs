@@ -27,6 +27,7 @@ use super::player::Carrier;
 use super::session::{Next, Session};
 use crate::metrics::Metrics;
 use crate::rtsp::Status;
+use crate::rtsp::transport::{Grant, Offer, PortPair};
 use crate::vocabulary::Disconnect;
 use crate::workers::Workers;
 
@@ -53,6 +54,7 @@ impl UdpSession {
             metrics: &self.metrics,
             workers: &self.workers,
             timeout: self.timeout,
+            server: self.ports.ports(),
             whereabouts: Whereabouts::default(),
         };
         let reason = task.serve(&mut subscriber, &self.stop).await;
@@ -76,6 +78,8 @@ struct UdpTask<'t> {
     metrics: &'t Metrics,
     workers: &'t Workers,
     timeout: Duration,
+    /// The ports that viewers send to.
+    server: PortPair,
     whereabouts: Whereabouts,
 }
 
@@ -115,24 +119,25 @@ impl UdpTask<'_> {
     /// Does what it is told. A reason means that the session has ended.
     async fn obey(&mut self, command: Command, subscriber: &mut Subscriber) -> Option<Disconnect> {
         match command {
-            Command::SetUp { mount, generation, track, client, reply } => {
+            Command::SetUp { mount, generation, track, offer, reply } => {
                 let mut session = subscriber.session_mut();
                 let outcome = session.admits(&mount, generation).and_then(|()| {
+                    let Offer::Udp(client) = offer else { return Err(Status::UNSUPPORTED_TRANSPORT) };
                     let carrier = self.seat.reserve(client).ok_or(Status::UNSUPPORTED_TRANSPORT)?;
                     self.whereabouts.set_up(track.id);
-                    session.set_up(&track, carrier)
+                    let ssrc = session.set_up(&track, carrier)?;
+                    Ok(Grant::Udp { client, server: self.server, ssrc })
                 });
                 let ended = outcome == Err(Status::SESSION_NOT_FOUND);
                 session.touch();
-                let header = session.header();
                 if ended {
                     self.seat.leave();
                 } else {
                     self.seat.keep(session.carriers());
                 }
                 let _ = reply.send(match outcome {
-                    Ok(ssrc) => Ok((ssrc, header)),
-                    Err(status) => Err(Box::new(session.refuse(status))),
+                    Ok(grant) => session.granted(grant),
+                    Err(status) => session.refuse(status),
                 });
                 ended.then_some(Disconnect::StreamChanged)
             }

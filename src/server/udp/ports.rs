@@ -1,7 +1,7 @@
-//! The server's UDP ports.
+//! UDP ports: the server's pair for all its viewers, and those that a flow by multicast leaves by.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use quinn_udp::{RecvMeta, UdpSockRef};
 use tokio::io::Interest;
@@ -14,6 +14,7 @@ use crate::hub::Burst;
 use crate::rtsp::transport::PortPair;
 use crate::server::player::{Carrier, Plan, Player};
 use crate::server::scratch::Layout;
+use crate::vocabulary::Transport;
 
 /// The server's pair of UDP ports.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub struct UdpPorts {
     rtcp: UdpSocket,
     ports: PortPair,
     sender: Sender,
+    transport: Transport,
 }
 
 impl UdpPorts {
@@ -34,7 +36,31 @@ impl UdpPorts {
             if ports == (0, 0) { bind_any(ip)? } else { (bind(ip, ports.0)?, bind(ip, ports.1)?) };
         let ports = PortPair { rtp: rtp.local_addr()?.port(), rtcp: rtcp.local_addr()?.port() };
         let sender = Sender::new(&UdpSocket::bind((ip, 0))?)?;
-        Ok(Self { rtp, rtcp, ports, sender })
+        Ok(Self { rtp, rtcp, ports, sender, transport: Transport::Udp })
+    }
+
+    /// A pair of any ports whose packets to a group leave by this interface, if it matters, and pass `ttl` routers less one.
+    pub(in crate::server) fn for_multicast(interface: Option<Ipv4Addr>, ttl: u8) -> io::Result<Self> {
+        let ip = IpAddr::from(interface.unwrap_or(Ipv4Addr::UNSPECIFIED));
+        let ports = Self { transport: Transport::Multicast, ..Self::bind(ip, (0, 0))? };
+        for socket in [&ports.rtp, &ports.rtcp] {
+            let socket = socket2::SockRef::from(socket);
+            socket.set_multicast_ttl_v4(ttl.into())?;
+            if let Some(interface) = &interface {
+                socket.set_multicast_if_v4(interface)?;
+            }
+        }
+        Ok(ports)
+    }
+
+    /// How packets travel from here.
+    pub(in crate::server) fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// The port that reports leave by, to hear what comes to it.
+    pub(in crate::server) fn reports(&self) -> io::Result<UdpSocket> {
+        self.rtcp.try_clone()
     }
 
     /// The ports, as `server_port` names them.

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::learn::{self, Port};
-use crate::rtsp::transport::PortPair;
+use crate::rtsp::transport::{Offer, PortPair};
 use crate::rtsp::{Request, Response, Uri};
 use crate::sdp::Track;
 use crate::server::mount::Mount;
 use crate::server::player::Carrier;
+use crate::vocabulary::Transport;
 
 /// The UDP sessions of a server.
 #[derive(Debug, Default)]
@@ -38,6 +39,7 @@ struct Sessions {
 pub(in crate::server) struct UdpHandle {
     commands: mpsc::Sender<Command>,
     owner: Owner,
+    transport: Transport,
     /// The connection it was made on has ended.
     orphaned: Arc<AtomicBool>,
 }
@@ -54,15 +56,8 @@ pub(in crate::server) struct Owner {
 /// What a UDP session is asked to do.
 #[derive(Debug)]
 pub(in crate::server) enum Command {
-    /// Set one more track up, of this generation of what stands behind `mount`; the answer is its SSRC and the
-    /// session's header.
-    SetUp {
-        mount: Mount,
-        generation: u32,
-        track: Box<Track>,
-        client: PortPair,
-        reply: oneshot::Sender<Result<(u32, String), Box<Response>>>,
-    },
+    /// Set one more track up, of this generation of what stands behind `mount`.
+    SetUp { mount: Mount, generation: u32, track: Box<Track>, offer: Offer, reply: oneshot::Sender<Response> },
     /// Answer a request. No media is sent before `answered` is done: the answer is on the wire.
     Answer {
         request: Box<Request>,
@@ -95,9 +90,10 @@ impl UdpTable {
         self: &Arc<Self>,
         id: &str,
         owner: Owner,
+        transport: Transport,
     ) -> (UdpSeat, mpsc::Receiver<Command>) {
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        let handle = UdpHandle { commands, owner, orphaned: Arc::default() };
+        let handle = UdpHandle { commands, owner, transport, orphaned: Arc::default() };
         self.lock().by_id.insert(id.to_owned(), handle.clone());
         (UdpSeat { table: Arc::clone(self), id: id.to_owned(), handle, addresses: Vec::new() }, inbox)
     }
@@ -164,6 +160,11 @@ impl UdpHandle {
     /// The connection it was made on has ended: it goes on, but another session may have its ports.
     pub(in crate::server) fn orphan(&self) {
         self.orphaned.store(true, Ordering::Relaxed);
+    }
+
+    /// Unicast or multicast.
+    pub(in crate::server) fn transport(&self) -> Transport {
+        self.transport
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -255,7 +256,7 @@ impl UdpSeat {
     }
 
     /// Gives up everything: the session is not found any more.
-    pub(super) fn leave(&mut self) {
+    pub(in crate::server) fn leave(&mut self) {
         self.keep(std::iter::empty());
         let mut sessions = self.table.lock();
         sessions.by_id.remove(&self.id);

@@ -65,6 +65,7 @@ pub(super) async fn serve(
                 .map_err(|full| Farewell::again(format!("too many viewers: {full}")))?,
             peer: peer.ip(),
             transport: Transport::WebSocket,
+            hears: None,
             user_agent,
         };
         let opened = open(&shared, mount, query.as_deref(), viewer, &outbox).await?;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use super::notes::Notes;
 use super::session::{Described, Playing};
 use super::target::Reach;
 use super::teardowns::Teardowns;
@@ -109,7 +110,8 @@ impl Direct {
 
     fn reach(&self, limit: Duration, tracks: Selection) -> Reach {
         let (way, quirks) = (self.way.clone(), Arc::clone(&self.quirks));
-        Reach { limit, multicast: self.multicast, tracks, way, quirks }
+        let notes = Notes::default();
+        Reach { limit, multicast: self.multicast, tracks, way, quirks, ask_options: false, notes }
     }
 
     /// Ready when every session dropped so far has said goodbye, or given it up.

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 
 use super::dialogue::{Dialogue, Options, Stage};
 use super::lane::Offer;
+use super::notes::Notes;
 use crate::config::{Credentials, Quirks};
 use crate::rtsp::transport::{Channels, PortPair};
 use crate::sdp::Selection;
@@ -22,6 +23,8 @@ pub fn converse(bytes: &[u8]) {
         reorder: Duration::from_millis(50),
         tracks: Selection::default(),
         quirks,
+        ask_options: false,
+        notes: Notes::default(),
         seed: 7,
     };
     let mut now = Instant::now();

@@ -48,6 +48,11 @@ impl KeepAlive {
         (self.wanted, self.every) = (flags.keep_alive, flags.keep_alive_every);
     }
 
+    /// The next ones are of this kind, whatever the camera's profile says.
+    pub(super) fn insist(&mut self, kind: SignOfLife) {
+        self.wanted = kind;
+    }
+
     fn interval(&self) -> Duration {
         self.every.unwrap_or(self.interval)
     }

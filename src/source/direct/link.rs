@@ -3,15 +3,18 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use super::notes::{Note, Notes};
 use super::proxy;
 use super::target::{Reach, Target};
 use super::tls::{self, Trust};
 use super::tunnel::Tunnel;
+use crate::config::CameraUrl;
 use crate::source::error::{Error, Step};
 use crate::vocabulary::FailureClass;
 
@@ -58,6 +61,17 @@ pub(super) async fn connect(target: &Target, reach: &Reach) -> Result<Link, Erro
     })
 }
 
+/// Connects and shakes hands with whoever answers, without a word of RTSP: to see a certificate that is not taken.
+pub(in crate::source) async fn shake_hands(camera: &CameraUrl, reach: &Reach) -> Result<(), Error> {
+    let mut reach = reach.clone();
+    reach.way.tls_fingerprint = None;
+    let target = Target { unverified: true, ..Target::of(camera)? };
+    match timeout(reach.limit, dial(&target, &reach)).await {
+        Ok(dialled) => dialled.map(drop),
+        Err(_) => Err(Error::new(FailureClass::ConnectTimeout, "no certificate")),
+    }
+}
+
 /// One connection, through a proxy and with TLS where they are wanted.
 async fn dial(target: &Target, reach: &Reach) -> Result<Link, Error> {
     let way = &reach.way;
@@ -65,7 +79,7 @@ async fn dial(target: &Target, reach: &Reach) -> Result<Link, Error> {
         Some(proxy) => (&proxy.host, proxy.port),
         None => (&target.host, target.port),
     };
-    let mut tcp = tcp(host, port, way.source_address).await?;
+    let mut tcp = tcp(host, port, way.source_address, &reach.notes).await?;
     let (peer, local) = ends(&tcp)?;
     if let Some(proxy) = &way.proxy {
         proxy::through(proxy, &mut tcp, &target.host, target.port).await?;
@@ -76,7 +90,10 @@ async fn dial(target: &Target, reach: &Reach) -> Result<Link, Error> {
             None if target.unverified => Trust::Anybody,
             None => Trust::System,
         };
-        Box::new(tls::over(tcp, &target.host, trust).await?)
+        let began = Instant::now();
+        let tls = tls::over(tcp, &target.host, trust).await?;
+        reach.notes.say(|| tls::note(&tls, began.elapsed()));
+        Box::new(tls)
     } else {
         Box::new(tcp)
     };
@@ -84,18 +101,29 @@ async fn dial(target: &Target, reach: &Reach) -> Result<Link, Error> {
 }
 
 /// A TCP connection to the first address of the host that takes one.
-async fn tcp(host: &str, port: u16, from: Option<IpAddr>) -> Result<TcpStream, Error> {
+async fn tcp(host: &str, port: u16, from: Option<IpAddr>, notes: &Notes) -> Result<TcpStream, Error> {
+    let began = Instant::now();
     let addresses = lookup_host((host, port)).await.map_err(|error| {
         Error::new(FailureClass::NameLookup, format!("connecting: the host's name: {error}"))
     })?;
+    let addresses: Vec<SocketAddr> = addresses.collect();
+    notes.say(|| Note::Resolved { addresses: addresses.clone(), took: began.elapsed() });
     let mut last = None;
     for address in addresses
+        .into_iter()
         .filter(|address| from.is_none_or(|from| from.is_ipv4() == address.is_ipv4()))
         .take(ADDRESSES_MAX)
     {
+        let began = Instant::now();
         match tcp_to(address, from).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Some(error),
+            Ok(stream) => {
+                notes.say(|| Note::Connected { address, took: began.elapsed() });
+                return Ok(stream);
+            }
+            Err(error) => {
+                notes.say(|| Note::NoConnection { address, why: error.to_string() });
+                last = Some(error);
+            }
         }
     }
     let from = from.map(|from| format!(" from {from}")).unwrap_or_default();

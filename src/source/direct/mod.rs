@@ -14,6 +14,7 @@
 //! | [`tls`], [`tunnel`], [`proxy`] | what may stand between connection and RTSP |
 //! | [`warm`] | a connection kept for later |
 //! | [`teardowns`] | sessions on their way out |
+//! | [`notes`] | each step, for whoever listens |
 //!
 //! What a camera can make it hold: a frame or message of at most 80 KiB in a buffer of at most 256 KiB, an SDP of at most
 //! 64 KiB in up to 400 KiB of attributes while it is read, 384 KiB of packets that wait over UDP. Together less than 1 MiB.
@@ -29,6 +30,7 @@ mod lane;
 mod line;
 mod link;
 mod login;
+mod notes;
 mod proxy;
 mod reorder;
 mod session;
@@ -47,6 +49,11 @@ use bytes::Bytes;
 
 pub(super) use client::Direct;
 pub use fuzzing::converse;
+pub(super) use link::shake_hands;
+pub(super) use notes::{Note, Notes};
+pub(super) use session::{Described, Playing};
+pub(super) use target::Reach;
+pub(super) use teardowns::Teardowns;
 pub(crate) use tls::any_certificate;
 
 use crate::rtp::WallTime;
@@ -54,7 +61,7 @@ use crate::vocabulary::TrackId;
 
 /// What a camera sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Event {
+pub(super) enum Event {
     /// An RTP packet with a valid header.
     Packet {
         /// Whose it is.

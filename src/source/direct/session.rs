@@ -15,10 +15,11 @@ use super::Event;
 use super::dialogue::{Dialogue, Options, Stage, Stop};
 use super::lane::Offer;
 use super::link::{self, Link, io_error};
+use super::notes::Note;
 use super::target::{Reach, Target};
 use super::teardowns::Teardowns;
 use super::udp::Ports;
-use crate::config::CameraUrl;
+use crate::config::{CameraUrl, SignOfLife};
 use crate::rtsp::transport::Channels;
 use crate::sdp::Description;
 use crate::source::error::{Error, Step};
@@ -53,6 +54,7 @@ impl Described {
                 Ok(wire) => return Ok(Self { wire, teardowns, multicast: reach.multicast }),
                 Err(Stop::Redirect(to)) => {
                     tracing::debug!("the camera redirects");
+                    reach.notes.say(|| Note::Redirected);
                     target = target.redirected(&to)?;
                 }
                 Err(Stop::Failed(error)) => return Err(error),
@@ -104,6 +106,13 @@ impl Described {
 }
 
 impl Playing {
+    /// Sends a sign of life of this kind now, to see what the camera makes of it.
+    pub(in crate::source) fn try_sign_of_life(&mut self, kind: SignOfLife) {
+        if let Some(wire) = &mut self.wire {
+            wire.dialogue.try_sign_of_life(kind, Instant::now());
+        }
+    }
+
     /// The next thing the camera sent. `Ready(None)` when it closed the connection.
     pub(in crate::source) fn poll_next(
         &mut self,
@@ -160,6 +169,8 @@ async fn describe(target: &Target, reach: &Reach) -> Result<Wire, Stop> {
         reorder: reach.way.reorder_window,
         tracks: reach.tracks.clone(),
         quirks: Arc::clone(&reach.quirks),
+        ask_options: reach.ask_options,
+        notes: reach.notes.clone(),
         seed: rand::random(),
     };
     let mut dialogue = Dialogue::new(&target.uri, target.credentials.clone(), options);
@@ -244,6 +255,7 @@ impl Wire {
                         Error::new(FailureClass::Protocol, words)
                     })?)
                 }
+                Transport::Multicast => Offer::Multicast,
                 Transport::Udp if multicast => Offer::Multicast,
                 Transport::Udp => {
                     let ports = Ports::bind(local).map_err(|error| no_ports(&error))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::control;
+use super::notes::Notes;
 use crate::config::{CameraUrl, Credentials, Quirks};
 use crate::source::error::Error;
 use crate::vocabulary::FailureClass;
@@ -40,6 +41,10 @@ pub(in crate::source) struct Reach {
     pub(in crate::source) way: crate::config::Reach,
     /// What families of cameras want otherwise.
     pub(in crate::source) quirks: Arc<Quirks>,
+    /// OPTIONS first, whatever the camera is: to see what it says of itself.
+    pub(in crate::source) ask_options: bool,
+    /// Who hears of each step.
+    pub(in crate::source) notes: Notes,
 }
 
 impl Target {

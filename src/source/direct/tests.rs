@@ -86,7 +86,9 @@ async fn listen() -> (TcpListener, SocketAddr) {
 fn reach() -> Reach {
     let way = crate::config::Reach::default();
     let quirks = crate::config::Quirks::built_in();
-    Reach { limit: Duration::from_secs(10), multicast: false, tracks: Selection::default(), way, quirks }
+    let limit = Duration::from_secs(10);
+    let (tracks, notes) = (Selection::default(), Notes::default());
+    Reach { limit, multicast: false, tracks, way, quirks, ask_options: false, notes }
 }
 
 /// Plays a camera until as many packets came; gives their sequence numbers.

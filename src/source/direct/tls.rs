@@ -3,7 +3,9 @@
 
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -16,6 +18,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::link::Duplex;
+use super::notes::Note;
 use crate::config::Fingerprint;
 use crate::source::error::Error;
 use crate::vocabulary::FailureClass;
@@ -41,6 +44,21 @@ pub(super) async fn over<S: Duplex>(stream: S, host: &str, trust: Trust) -> Resu
         .map_err(|_| Error::new(FailureClass::Protocol, "TLS: the URL's host is no name TLS knows"))?;
     let config = config(trust).map_err(|error| words(&error))?;
     TlsConnector::from(config).connect(name, stream).await.map_err(|error| failed(&error))
+}
+
+/// What is known of the other end.
+pub(super) fn note<S>(stream: &TlsStream<S>, took: Duration) -> Note {
+    let (_, session) = stream.get_ref();
+    let certificate = session.peer_certificates().and_then(|chain| chain.first());
+    Note::Secured {
+        protocol: session.protocol_version().map(|version| format!("{version:?}")).unwrap_or_default(),
+        suite: session
+            .negotiated_cipher_suite()
+            .map(|suite| format!("{:?}", suite.suite()))
+            .unwrap_or_default(),
+        certificate: certificate.map(|der| Bytes::copy_from_slice(der)).unwrap_or_default(),
+        took,
+    }
 }
 
 fn failed(error: &io::Error) -> Error {

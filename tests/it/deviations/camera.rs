@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -84,6 +84,8 @@ pub struct Script {
     /// Frames a second.
     fps: u32,
     packet_size: usize,
+    /// Media ends where none of these requests has come for this long.
+    forgets: Option<(&'static [&'static str], Duration)>,
 }
 
 /// How datagrams are sent.
@@ -128,6 +130,7 @@ impl Script {
             login: "",
             fps: 100,
             packet_size: 200,
+            forgets: None,
         }
     }
 
@@ -187,6 +190,12 @@ impl Script {
 
     pub fn packet_size(mut self, bytes: usize) -> Self {
         self.packet_size = bytes;
+        self
+    }
+
+    /// Media ends where none of these requests has come for this long; it lasts for several times that.
+    pub fn forgets(mut self, without: &'static [&'static str], after: Duration) -> Self {
+        (self.forgets, self.fps) = (Some((without, after)), 20);
         self
     }
 
@@ -301,6 +310,8 @@ struct Connection {
     /// The client's first port, and where from.
     udp: Option<(u16, UdpSocket)>,
     held: Option<Vec<u8>>,
+    /// When the session last had a sign of life that counts.
+    lived: Instant,
 }
 
 impl Connection {
@@ -322,6 +333,7 @@ impl Connection {
             sequence: 1000,
             udp: None,
             held: None,
+            lived: Instant::now(),
         }
     }
 
@@ -378,6 +390,11 @@ impl Connection {
         if ask.has("\n$") || ask.method.is_empty() || ask.text.starts_with("RTSP/") {
             return true; // an answer to what the camera asked
         }
+        let counts =
+            |(signs, _): (&[&str], Duration)| ask.method == "PLAY" || signs.contains(&ask.method.as_str());
+        if self.script.forgets.is_some_and(counts) {
+            self.lived = Instant::now();
+        }
         let mut reply: Reply = self.script.usual(&ask, self.address).into();
         for (method, answer) in self.script.answers.iter().filter(|(m, _)| *m == ask.method || m == "*") {
             let _ = method;
@@ -430,6 +447,9 @@ impl Connection {
     async fn picture(&mut self) -> bool {
         let Some(number) = self.playing else { return true };
         self.playing = Some(number + 1);
+        if self.script.forgets.is_some_and(|(_, after)| self.lived.elapsed() > after) {
+            return true;
+        }
         let payloads = self.encoder.frame(number, number.is_multiple_of(10));
         let last = payloads.len() - 1;
         let packets: Vec<Vec<u8>> = payloads

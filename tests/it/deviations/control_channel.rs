@@ -1,7 +1,11 @@
 //! c1: requests and answers.
 
+use std::time::Duration;
+
+use fanlight::config::{ClientChoice, UpstreamTransport};
+
 use super::camera::{Reply, Script};
-use super::{Refused, Relayed, rows};
+use super::{Refused, Relayed, by, rows};
 
 fn script() -> Script {
     Script::new()
@@ -102,6 +106,9 @@ rows! {
     c10_signs_of_life_that_are_never_answered:
         script().with("SETUP", "timeout=60", "timeout=1")
         .on("OPTIONS", |_, _| Reply::Ignore).on("GET_PARAMETER", |_, _| Reply::Ignore) => Relayed;
+    c16_a_session_that_ends_with_its_timeout:
+        script().with("*", "timeout=60", "timeout=2")
+        .forgets(&["OPTIONS", "GET_PARAMETER"], Duration::from_secs(2)) => Relayed;
     c17_basic_and_digest:
         challenge("WWW-Authenticate: Basic realm=\"x\"\r\nWWW-Authenticate: Digest realm=\"x\", nonce=\"1\"\r\n",
             "Authorization: Digest") => Relayed;
@@ -163,4 +170,16 @@ rows! {
         => Refused("body too long (at most");
     c30_noise_without_end: script().on("DESCRIBE", |_, _| Reply::Flood(vec![0xA5; 10], vec![0xA5; 65_536]))
         => Refused("neither RTSP nor RTP");
+}
+
+/// By the direct client, whose profile of such servers knows: with `client: auto` each session lasts for as long as the camera
+/// keeps it, since retina sees nothing to refuse.
+#[tokio::test]
+async fn c15_a_session_that_lives_by_what_is_not_listed() {
+    let script = script()
+        .with("OPTIONS", ", GET_PARAMETER", "")
+        .with("*", "timeout=60", "timeout=2")
+        .with("*", "Server: Deviant", "Server: EvoStream Media Server")
+        .forgets(&["GET_PARAMETER"], Duration::from_secs(2));
+    by(ClientChoice::Direct, "c15", script, UpstreamTransport::Tcp, Relayed).await;
 }

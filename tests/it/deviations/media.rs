@@ -24,6 +24,7 @@ rows! {
     c79_garbage_between_frames: script().stray(b"\x17garbage\xFE") => Relayed;
     c79_nuls_between_frames: script().stray(&[0; 7]) => Relayed;
     c79_line_ends_between_frames: script().stray(b"\n\r\n\n") => Relayed;
+    c79_a_dollar_too_many: script().stray(b"$") => Relayed;
     c80_runts: script().stray(b"$\0\0\x05\x80\x60\0\x01\0") => Relayed;
     c80_empty_frames: script().stray(b"$\0\0\0$\x01\0\0") => Relayed;
     c80_another_version: script().stray(b"$\0\0\x0E\x40\x60\0\x01\0\0\0\0\0\0\0\x09xx") => Relayed;
@@ -54,6 +55,11 @@ rows! {
     }) => Relayed;
     no_marker_bits: packets(|_, packet| packet[1] &= 0x7F) => Relayed;
     c85_a_marker_on_every_packet: packets(|_, packet| packet[1] |= 0x80) => Relayed;
+    timestamps_that_stand_still: packets(|_, packet| packet[4..8].fill(7)) => Relayed;
+    timestamps_that_stand_still_for_a_while: packets(|n, packet| {
+        let still = ((n - n % 20) * 900).to_be_bytes();
+        packet[4..8].copy_from_slice(&still);
+    }) => Relayed;
     timestamps_that_jump: packets(|n, packet| packet[4] = (n / 30 * 77) as u8) => Relayed;
     another_payload_type_than_described: packets(|_, packet| packet[1] = packet[1] & 0x80 | 98) => Relayed;
     a_source_of_zero: packets(|_, packet| packet[8..12].fill(0)) => Relayed;

@@ -14,6 +14,7 @@ mod media;
 mod setting_up;
 mod udp;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fanlight::config::{ClientChoice, UpstreamTransport};
@@ -43,24 +44,33 @@ async fn check(name: &str, script: Script, outcome: Outcome) -> [Camera; 2] {
 }
 
 async fn over(name: &str, script: Script, transport: UpstreamTransport, outcome: Outcome) -> [Camera; 2] {
-    let run = |client: ClientChoice| {
-        let script = script.clone();
-        async move {
-            let camera = script.start().await;
-            let mut settings = camera_settings(&camera.url);
-            settings.client = client;
-            settings.transport = transport;
-            let relay = Relay::builder().stream("cam", settings).start().await;
-            let what = format!("{name} by client {client:?}");
-            match outcome {
-                Relayed => relayed(&relay, &what).await,
-                Refused(words) => refused(&relay, &what, words).await,
-            }
-            camera
-        }
-    };
-    let (auto, direct) = tokio::join!(run(ClientChoice::Auto), run(ClientChoice::Direct));
+    let other = script.clone();
+    let (auto, direct) = tokio::join!(
+        by(ClientChoice::Auto, name, script, transport, outcome),
+        by(ClientChoice::Direct, name, other, transport, outcome)
+    );
     [auto, direct]
+}
+
+/// Runs a camera with one client.
+async fn by(
+    client: ClientChoice,
+    name: &str,
+    script: Script,
+    transport: UpstreamTransport,
+    outcome: Outcome,
+) -> Camera {
+    let camera = script.start().await;
+    let mut settings = camera_settings(&camera.url);
+    settings.client = client;
+    settings.transport = transport;
+    let relay = Relay::builder().stream("cam", settings).start().await;
+    let what = format!("{name} by client {client:?}");
+    match outcome {
+        Relayed => relayed(&relay, &what).await,
+        Refused(words) => refused(&relay, &what, words).await,
+    }
+    camera
 }
 
 async fn relayed(relay: &Relay, what: &str) {
@@ -104,6 +114,33 @@ async fn refused(relay: &Relay, what: &str, words: &str) {
     if timeout(LIMIT, status.wait_for(says)).await.is_err() {
         panic!("{what}: it does not say {words:?}, but {:?}", relay.stream("cam").status().borrow());
     }
+}
+
+/// The survey's rows, each of which has a test with its number in its name: a row may have several, and a test may stand
+/// for two.
+#[test]
+fn every_row_of_the_survey_has_a_test() {
+    let sources = [
+        include_str!("control_channel.rs"),
+        include_str!("description.rs"),
+        include_str!("devices.rs"),
+        include_str!("hostile.rs"),
+        include_str!("media.rs"),
+        include_str!("setting_up.rs"),
+        include_str!("udp.rs"),
+    ];
+    let names = sources.iter().flat_map(|source| source.lines()).filter_map(|line| {
+        let line = line.trim();
+        line.strip_prefix("async fn ")
+            .or_else(|| line.strip_prefix("fn "))
+            .or(Some(line))?
+            .split(['(', ':'])
+            .next()
+    });
+    let named: BTreeSet<&str> = names.flat_map(|name| name.split('_').take(3)).collect();
+    let missing: Vec<String> =
+        (1..=90).map(|row| format!("c{row:02}")).filter(|row| !named.contains(row.as_str())).collect();
+    assert_eq!(missing, [] as [&str; 0]);
 }
 
 /// Pictures without a gap.

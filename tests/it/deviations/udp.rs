@@ -62,3 +62,8 @@ async fn c44_one_spelling_of_the_transport() {
 async fn c83_datagrams_of_ten_kilobytes() {
     check("c83", script().packet_size(10_000), Relayed).await;
 }
+
+#[tokio::test]
+async fn c82_datagrams_that_overtake_each_other() {
+    check("c82", script().udp(Udp { reorder: true }), Relayed).await;
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fanlight::access::{Access, Policy};
-use fanlight::config::{CameraUrl, Capacity, Config, FastStart, Source, Stream as StreamSettings};
+use fanlight::config::{CameraUrl, Capacity, Config, FastStart, Groups, Source, Stream as StreamSettings};
 use fanlight::hub::{Hub, Status, Stream};
 use fanlight::jpeg::Clip;
 use fanlight::metrics::Metrics;
@@ -85,6 +85,7 @@ impl Relay {
                 request_timeout: Duration::from_secs(10),
                 capacity: Capacity { connections_per_address: 4096, ..Capacity::default() },
                 limits: Limits::default(),
+                groups: groups(),
             },
             udp: true,
             classic: false,
@@ -305,6 +306,17 @@ impl Builder {
             sources: Mutex::new(sources),
             _tasks: tasks,
         }
+    }
+}
+
+/// Sixteen groups on loopback that no other test has, of this run or one beside it.
+fn groups() -> Groups {
+    let network = Ipv4Addr::from(0xEFC0_0000 | rand::random_range(0..1 << 14) << 4);
+    Groups {
+        addresses: format!("{network}/28").parse().expect("a network"),
+        port: 2 * rand::random_range(10_000..16_000),
+        ttl: 1,
+        interface: Some(Ipv4Addr::LOCALHOST),
     }
 }
 

@@ -158,6 +158,13 @@ pub fn receiver_report(ssrc: u32) -> Vec<u8> {
     packet(0x80, 201, &ssrc.to_be_bytes())
 }
 
+/// A receiver report that has one thing to say: nothing of `source` was lost.
+pub fn reception(ssrc: u32, source: u32) -> Vec<u8> {
+    let mut body = [ssrc.to_be_bytes(), source.to_be_bytes()].concat();
+    body.resize(28, 0);
+    packet(0x81, 201, &body)
+}
+
 pub fn bye(ssrc: u32) -> Vec<u8> {
     packet(0x81, 203, &ssrc.to_be_bytes())
 }

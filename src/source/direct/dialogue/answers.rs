@@ -7,6 +7,7 @@ use crate::rtsp::{Headers, Response, Status, session_id};
 use crate::source::direct::control;
 use crate::source::direct::exchange::{Ask, Asked};
 use crate::source::direct::login::Refusal;
+use crate::source::direct::notes::Note;
 use crate::source::error::Error;
 use crate::vocabulary::FailureClass;
 
@@ -27,6 +28,13 @@ impl Dialogue {
     pub(super) fn answered(&mut self, asked: Asked, response: &Response, now: Instant) -> Result<(), Stop> {
         self.keep_alive.learn(&response.headers);
         self.saw_answer(&response.headers);
+        self.options.notes.say(|| Note::Answered {
+            method: asked.method.clone(),
+            status: response.status,
+            headers: response.headers.clone(),
+            body: response.body.clone(),
+            took: now.saturating_duration_since(asked.at),
+        });
         // Some say "forbidden" and how to log in.
         let asks = matches!(response.status.0, 403 | 407)
             && asked.signature.is_none()
@@ -54,7 +62,8 @@ impl Dialogue {
         match asked.ask {
             Ask::Options => {
                 // In front of the first DESCRIBE, or after one that was refused.
-                self.send(Ask::Describe { accept: self.flags.options_first }, 0, now);
+                let first = self.flags.options_first || std::mem::take(&mut self.options.ask_options);
+                self.send(Ask::Describe { accept: first }, 0, now);
                 Ok(())
             }
             Ask::Describe { accept } => self.described(response, accept, now),

@@ -29,8 +29,9 @@ use super::inbound::{Framing, Inbound};
 use super::keep_alive::KeepAlive;
 use super::lane::{Clock, Group, Lane, Offer, Path, Port};
 use super::login::Login;
+use super::notes::{Note, Notes};
 use super::reorder::Bounds;
-use crate::config::{Credentials, Flags, Quirks, Seen};
+use crate::config::{Credentials, Flags, Quirks, Seen, SignOfLife};
 use crate::rtsp::{Method, Request, Response, Status};
 use crate::sdp::{Description, Selection};
 use crate::source::error::{Error, Step};
@@ -47,6 +48,10 @@ pub(super) struct Options {
     pub(super) tracks: Selection,
     /// What families of cameras want otherwise.
     pub(super) quirks: Arc<Quirks>,
+    /// OPTIONS before DESCRIBE, as for cameras that want it.
+    pub(super) ask_options: bool,
+    /// Who hears of requests and answers.
+    pub(super) notes: Notes,
     /// A random number: the client's part of Digest, our source in reports.
     pub(super) seed: u64,
 }
@@ -181,7 +186,11 @@ impl Dialogue {
         self.exchange = Exchange::default();
         self.challenged = false;
         self.framing.expect_description(true);
-        let first = if self.flags.options_first { Ask::Options } else { Ask::Describe { accept: true } };
+        let first = if self.flags.options_first || self.options.ask_options {
+            Ask::Options
+        } else {
+            Ask::Describe { accept: true }
+        };
         self.send(first, 0, now);
     }
 
@@ -213,6 +222,12 @@ impl Dialogue {
         self.peer = Some(peer);
         self.stage = Stage::SettingUp;
         self.set_up(0, now)
+    }
+
+    /// Sends a sign of life of this kind now; those that follow are of the same.
+    pub(super) fn try_sign_of_life(&mut self, kind: SignOfLife, now: Instant) {
+        self.keep_alive.insist(kind);
+        self.send(Ask::KeepAlive, 0, now);
     }
 
     /// Ends the session politely; nothing more will come.
@@ -437,6 +452,7 @@ impl Dialogue {
         if let Some(session) = &self.session {
             request = request.header("Session", session);
         }
+        self.options.notes.say(|| Note::Asked { method: request.method.clone() });
         let mut signature = None;
         if let Some((authorization, signed)) = self.login.sign(request.method.as_str(), &request.uri) {
             request = request.header("Authorization", authorization);

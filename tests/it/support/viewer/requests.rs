@@ -70,6 +70,17 @@ impl Viewer {
         answer
     }
 
+    /// SETUP of a track by multicast; joins the group of a 200.
+    pub async fn setup_multicast(&mut self, track: usize) -> Answer {
+        let answer = self.setup(track, "RTP/AVP;multicast").await;
+        if answer.status == 200 {
+            let group = answer.transport("destination").unwrap().parse().unwrap();
+            let (rtp, rtcp) = answer.transport("port").unwrap().split_once('-').unwrap();
+            self.udp.push(UdpTrack::join(track, group, (rtp.parse().unwrap(), rtcp.parse().unwrap())));
+        }
+        answer
+    }
+
     /// The ports of a track that was set up over UDP.
     pub fn client_ports(&self, track: usize) -> (u16, u16) {
         self.udp.iter().find(|udp| udp.track == track).expect("set up over udp").ports()
@@ -119,6 +130,17 @@ impl Viewer {
         viewer.describe().await.ok();
         for track in 0..sdp::tracks(&viewer.sdp) {
             viewer.setup_udp(track).await.ok();
+        }
+        let answer = viewer.play().await.ok();
+        (viewer, answer)
+    }
+
+    /// As [`Viewer::play_tcp`], by multicast.
+    pub async fn play_multicast(url: &str) -> (Self, Answer) {
+        let mut viewer = Self::open(url).await;
+        viewer.describe().await.ok();
+        for track in 0..sdp::tracks(&viewer.sdp) {
+            viewer.setup_multicast(track).await.ok();
         }
         let answer = viewer.play().await.ok();
         (viewer, answer)

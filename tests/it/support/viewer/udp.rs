@@ -1,6 +1,6 @@
-//! The pair of UDP ports of one track of a viewer.
+//! The pair of UDP ports of one track of a viewer, its own or those of a group.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
@@ -33,6 +33,21 @@ impl UdpTrack {
             }
         }
         panic!("no free pair of udp ports");
+    }
+
+    /// Joins a group on loopback, as any number of viewers may.
+    pub(super) fn join(track: usize, group: Ipv4Addr, (rtp, rtcp): (u16, u16)) -> Self {
+        let [rtp, rtcp] = [rtp, rtcp].map(|port| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+            socket.set_reuse_address(true).unwrap();
+            socket.set_recv_buffer_size(4 << 20).unwrap();
+            socket.bind(&SocketAddr::from((group, port)).into()).unwrap();
+            socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+            socket.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            (UdpSocket::from_std(socket.into()).unwrap(), SocketAddr::from((group, port)))
+        });
+        Self { track, rtp: rtp.0, rtcp: rtcp.0, server_rtcp: Some(rtcp.1), server_rtp: Some(rtp.1) }
     }
 
     pub(super) fn ports(&self) -> (u16, u16) {

@@ -91,6 +91,8 @@ fn options() -> Options {
         reorder: Duration::from_millis(50),
         tracks: Selection::default(),
         quirks: Quirks::built_in(),
+        ask_options: false,
+        notes: Notes::default(),
         seed: 1,
     }
 }
