@@ -60,6 +60,10 @@ labels! {
         Udp => "udp",
         /// UDP to a group of which any number of clients may be members.
         Multicast => "multicast",
+        /// Interleaved in the messages of a WebSocket, to a browser.
+        WebSocket => "websocket",
+        /// Put together to whole pictures in an answer of HTTP, to a browser.
+        Http => "http",
     }
 }
 

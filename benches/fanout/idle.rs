@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Args;
 use super::load::camera::{Camera, Habit};
 use super::load::connect::ready;
-use super::sender::{free_address, relay, streams};
+use super::sender::{Addresses, relay, streams};
 
 /// Prints the CPU time of the relay in percent of a core, without viewers: with `args.streams` streams that connect on
 /// demand only, and then with as many that are live.
@@ -17,11 +17,11 @@ pub(super) fn run(args: &Args) {
     let kinds =
         [("nor is any camera connected", "{on_demand: true}"), ("every camera is live, 4 Mbit/s each", "")];
     for (what, defaults) in kinds {
-        let address = free_address();
-        let process = relay(args, address, None, &camera, &streams, defaults);
+        let on = Addresses::free();
+        let process = relay(args, on, &camera, &streams, defaults);
         if defaults.is_empty() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(ready(address, &streams));
+            runtime.block_on(ready(on.rtsp, &streams));
         }
         thread::sleep(SETTLING);
         let before = process.cpu();

@@ -2,6 +2,7 @@
 //! program*: the same bytes with one write per burst and viewer, and no relay logic.
 //!
 //!     cargo bench --bench fanout -- --viewers 100,500 --transport tcp,udp --seconds 5 --rounds 5
+//!     cargo bench --bench fanout -- --viewers 100 --transport tcp,websocket
 //!     cargo bench --bench fanout -- --viewers 100 --paced 0.8
 //!     cargo bench --bench fanout -- --viewers 100 --gop 10 --late 20
 //!     cargo bench --bench fanout -- --streams 200 --viewers 1000
@@ -44,7 +45,7 @@ use load::connect::Way;
 use load::strip;
 use load::viewers::{self, Load};
 use round::Round;
-use sender::{Kind, free_address, gst_is_installed, streams};
+use sender::{Addresses, Kind, free_address, gst_is_installed, streams};
 
 /// What a viewer of the relay costs, against the floor.
 #[derive(Debug, Parser)]
@@ -55,7 +56,7 @@ struct Args {
     /// Streams that the viewers are spread over, each from the same camera; more than one without the floor program
     #[arg(long, default_value_t = 1)]
     streams: usize,
-    /// tcp, udp, http (through a tunnel), tls
+    /// tcp, udp, http (through a tunnel), tls, websocket (browsers)
     #[arg(long, value_delimiter = ',', default_value = "tcp")]
     transport: Vec<String>,
     /// How long each round measures
@@ -181,12 +182,12 @@ fn compare(args: &Args, kinds: &[Kind], transport: &str, viewers: usize) {
 fn round(args: &Args, kind: Kind, transport: &str, viewers: usize) -> Round {
     let gop = Duration::from_secs_f64(args.gop);
     let camera = Camera::start(Habit { paced: args.paced, gop });
-    let address = free_address();
     let streams = streams(args.streams);
+    let mut on = Addresses::free();
     // Nobody else speaks TLS.
-    let secure = (transport == "tls" && kind == Kind::Relay).then(free_address);
-    let process = kind.start(args, address, secure, &camera, &streams);
-    let address = secure.map_or(address, strip::start);
+    on.tls = (transport == "tls" && kind == Kind::Relay).then(free_address);
+    let process = kind.start(args, on, &camera, &streams);
+    let address = on.tls.map_or(on.rtsp, strip::start);
     let bad = kind == Kind::Beside;
     let load = Load {
         address,
@@ -195,6 +196,7 @@ fn round(args: &Args, kind: Kind, transport: &str, viewers: usize) -> Round {
             "udp" => Way::Udp,
             // Nobody else speaks HTTP.
             "http" if kind == Kind::Relay => Way::Http,
+            "websocket" if kind == Kind::Relay => Way::WebSocket(on.http),
             _ => Way::Tcp,
         },
         viewers,

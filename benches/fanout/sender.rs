@@ -27,17 +27,11 @@ impl Kind {
         }
     }
 
-    /// Starts it on `address`, the relay on `secure` as well, over TLS.
-    pub(super) fn start(
-        self,
-        args: &Args,
-        address: SocketAddr,
-        secure: Option<SocketAddr>,
-        camera: &Camera,
-        streams: &[String],
-    ) -> Process {
+    /// Starts it on these addresses.
+    pub(super) fn start(self, args: &Args, on: Addresses, camera: &Camera, streams: &[String]) -> Process {
+        let address = on.rtsp;
         match self {
-            Self::Relay | Self::Beside => relay(args, address, secure, camera, streams, ""),
+            Self::Relay | Self::Beside => relay(args, on, camera, streams, ""),
             Self::Floor => {
                 let this = std::env::current_exe().unwrap();
                 let camera = camera.address().to_string();
@@ -51,18 +45,34 @@ impl Kind {
     }
 }
 
+/// Where a sender is reached.
+#[derive(Clone, Copy)]
+pub(super) struct Addresses {
+    pub(super) rtsp: SocketAddr,
+    /// The relay over TLS, if that is wanted.
+    pub(super) tls: Option<SocketAddr>,
+    /// The relay's sidecar.
+    pub(super) http: SocketAddr,
+}
+
+impl Addresses {
+    /// Such as were free a moment ago, without TLS.
+    pub(super) fn free() -> Self {
+        Self { rtsp: free_address(), tls: None, http: free_address() }
+    }
+}
+
 /// The relay with these streams, all from one camera. `defaults` are keys of all streams, as YAML in braces.
 pub(super) fn relay(
     args: &Args,
-    address: SocketAddr,
-    secure: Option<SocketAddr>,
+    on: Addresses,
     camera: &Camera,
     streams: &[String],
     defaults: &str,
 ) -> Process {
-    let (rtsp, url) = (address.to_string(), camera.url());
+    let (rtsp, http, url) = (on.rtsp.to_string(), on.http.to_string(), camera.url());
     let workers = args.workers.map(|count| count.to_string());
-    let mut arguments = vec!["--rtsp-listen", &rtsp, "--http-listen", "127.0.0.1:0", "--log-level", "error"];
+    let mut arguments = vec!["--rtsp-listen", &rtsp, "--http-listen", &http, "--log-level", "error"];
     if let Some(workers) = &workers {
         arguments.extend(["--workers", workers]);
     }
@@ -73,7 +83,7 @@ pub(super) fn relay(
     std::fs::create_dir_all(&directory).unwrap();
     let config = directory.join("fanlight.yml");
     let udp = free_udp_pair();
-    let tls = secure.map(|address| certificate(&args.binary, address)).unwrap_or_default();
+    let tls = on.tls.map(|address| certificate(&args.binary, address)).unwrap_or_default();
     let text =
         format!("rtsp:\n  udp_ports: [{udp}, {}]\n{tls}defaults: {defaults}\nstreams:\n{listed}", udp + 1);
     std::fs::write(&config, text).unwrap();

@@ -13,7 +13,7 @@ use super::load::connect::{Viewer, ready, try_connect};
 use super::load::process::Process;
 use super::load::viewers::Spread;
 use super::load::watch::{Look, key_frame, watch};
-use super::sender::{free_address, relay, streams};
+use super::sender::{Addresses, relay, streams};
 
 /// Lets `count` viewers come within one second, for each round: how many were served, from a viewer's SYN to the first packet
 /// of its first picture, and from the beginning of the storm to that of the last viewer.
@@ -23,10 +23,10 @@ pub(super) fn run(args: &Args, count: usize) {
     let streams = streams(args.streams);
     for transport in &args.transport {
         for _ in 0..args.rounds {
-            let address = free_address();
-            let process = relay(args, address, None, &camera, &streams, "");
+            let on = Addresses::free();
+            let process = relay(args, on, &camera, &streams, "");
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let storm = storm(address, &streams, transport == "udp", count, &process);
+            let storm = storm(on.rtsp, &streams, transport == "udp", count, &process);
             let storm = LocalSet::new().block_on(&runtime, storm);
             println!("{transport:9} {count} viewers within a second: {storm}");
         }

@@ -20,9 +20,9 @@ use crate::config::{Config, StreamName, Tls};
 use crate::hub::Hub;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
-use crate::server::{Door, Mounts, Server, UdpPorts};
+use crate::server::{Door, Mounts, Server, UdpPorts, Upgraded, WebSockets};
 use crate::tls::Certificates;
-use crate::web::{Change, Command, Control, Kept, Links, Web};
+use crate::web::{Change, Command, Control, Kept, Links, LiveDoor, LiveViewer, Web};
 use crate::workers::Workers;
 
 pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> anyhow::Result<Stopped> {
@@ -84,6 +84,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
         stop.clone(),
     )
     .with_access(Arc::clone(&access));
+    let websockets = server.websockets();
     let file = match &mode {
         Mode::File(file) if config.http.write_config => ConfigFile::Written(file.clone()),
         Mode::File(_) => ConfigFile::Untouched,
@@ -96,6 +97,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
     };
     let web = Web::new(Arc::clone(&hub), control, links, draining.clone())
         .with_access(Arc::clone(&access))
+        .with_live(live_door(websockets))
         .with_journal(journal)
         .with_listeners(config.http.max_listeners);
 
@@ -171,6 +173,14 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
             Ok(Stopped::Hastily)
         }
     }
+}
+
+/// Where browsers go from the sidecar to the RTSP server.
+fn live_door(websockets: WebSockets) -> LiveDoor {
+    LiveDoor::new(move |viewer| {
+        let LiveViewer { socket, keys, read, peer, stream, query, user_agent, warrant } = viewer;
+        websockets.take(Upgraded { socket, keys, read, peer, stream, query, user_agent, warrant });
+    })
 }
 
 /// The certificate for the TLS ports to begin with.

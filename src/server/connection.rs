@@ -425,7 +425,7 @@ impl Connection {
 }
 
 /// Until then; forever where there is no such moment.
-async fn reached(moment: Option<Instant>) {
+pub(super) async fn reached(moment: Option<Instant>) {
     match moment {
         Some(moment) => time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
@@ -461,16 +461,16 @@ async fn next_media(sessions: &[Subscriber]) -> (usize, Next) {
 }
 
 /// Bytes read at once.
-const READ: usize = 4096;
+pub(super) const READ: usize = 4096;
 
 /// A viewer that does not read its answers is not given more than this; then its requests wait as well.
-const MAX_UNREAD: usize = 64 << 10;
+pub(super) const MAX_UNREAD: usize = 64 << 10;
 
 /// An empty input buffer larger than this is given back.
 const MAX_IDLE_INPUT: usize = 4 << 10;
 
 /// The longest the deadlines of a connection go unlooked at: what begins in between is late by this much at most.
-const TICK: Duration = Duration::from_secs(2);
+pub(super) const TICK: Duration = Duration::from_secs(2);
 
 /// How long the last words to a viewer may take.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);

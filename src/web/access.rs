@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::Shared;
 use super::answer::Refusal;
-use super::api::stream_of;
+use super::api::{Target, target_of};
 use super::guard;
-use crate::access::{self, Digest, Schemes, Visitor, Wish};
+use crate::access::{self, Digest, Schemes, Visitor, Wish, link};
 use crate::config::Action;
 
 /// Where a request came from, and how; put into every request by its connection.
@@ -23,15 +23,15 @@ pub(super) struct Peer {
     pub(super) secure: bool,
 }
 
-/// Lets a request pass, or refuses it. Health checks pass always; what changes something needs `control`, everything
-/// else `metrics`.
+/// Lets a request pass, or refuses it. Health checks pass always; a live picture needs `watch`, what changes something
+/// `control`, everything else `metrics`.
 ///
 /// A log-in is Digest, or Basic, which every scraper can do. Basic is offered where nobody can listen, over TLS and to a
 /// client on this machine, and elsewhere only where `login.basic` says so.
 ///
 /// What anybody may change, the page of an attacker could change from a browser that may reach the relay, once its name leads
 /// to the relay's address (DNS rebinding): such a request has to name the relay by its address.
-pub(super) async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+pub(super) async fn admit(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     if HEALTH.contains(&request.uri().path()) {
         return next.run(request).await;
     }
@@ -40,19 +40,26 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, request: Request, n
             .into_response();
     };
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let stream = stream_of(request.uri());
+    let target = target_of(request.uri());
+    let watches = target.as_ref().is_some_and(Target::is_watched);
+    let token = request.uri().query().and_then(link::token);
     let wish = Wish {
-        action: if reads { Action::Metrics } else { Action::Control },
-        stream: stream.as_deref(),
+        action: match (reads, watches) {
+            (true, true) => Action::Watch,
+            (true, false) => Action::Metrics,
+            (false, _) => Action::Control,
+        },
+        stream: target.as_ref().map(Target::name),
         method: request.method().as_str(),
         uri: request.uri().path_and_query().map(|uri| uri.as_str()),
         authorization: request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
-        token: None,
+        token,
     };
     let unheard = secure || peer.ip().to_canonical().is_loopback();
     let mut visitor = Visitor::new(peer.ip(), Schemes { digest: Digest::Address, basic: unheard });
     match visitor.admit(&shared.access, &wish).await {
         Ok(()) if reads || secure || visitor.user().is_some() || guard::is_ours(&request) => {
+            request.extensions_mut().insert(visitor.warrant().clone());
             next.run(request).await
         }
         Ok(()) => {

@@ -17,7 +17,7 @@ use super::answer::Refusal;
 use super::control::{Change, Kept, Unanswered};
 use super::past::{HistoryState, Log};
 use super::snapshot::{StreamState, Urls, ViewerState};
-use super::{Links, Shared, events, guard, qr};
+use super::{Links, Shared, events, guard, live, qr};
 use crate::config::{Problem, Problems, StreamName};
 use crate::hub::Stream;
 use crate::vocabulary::Disconnect;
@@ -44,6 +44,7 @@ pub(super) async fn stream(
     State(shared): State<Arc<Shared>>,
     host: Host,
     Target { name, part }: Target,
+    watch: live::Watch,
     method: Method,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
@@ -74,6 +75,11 @@ pub(super) async fn stream(
             find()?.request_reconnect();
             Ok((StatusCode::ACCEPTED, Json(Asked { name })).into_response())
         }
+        (Part::Live, "GET") => live::socket(&shared, &*find()?, watch),
+        (Part::Moving, "GET") => live::moving(&shared, find()?, watch).await,
+        (Part::Still, "GET" | "HEAD") => live::still(find()?).await,
+        (Part::Live | Part::Moving, _) => Err(Refusal::method_not_allowed("GET")),
+        (Part::Still, _) => Err(Refusal::method_not_allowed("GET, HEAD")),
         (Part::Stream, _) => Err(Refusal::method_not_allowed("GET, HEAD, PUT, DELETE")),
         (Part::Viewers | Part::History | Part::Log | Part::Qr | Part::Capture, _) => {
             Err(Refusal::method_not_allowed("GET, HEAD"))
@@ -235,19 +241,35 @@ pub(super) enum Part {
     Log,
     Qr,
     Capture,
+    Live,
+    Moving,
+    Still,
 }
 
 /// Parts of a stream, by the end of the path.
-pub(super) const PARTS: [(&str, Part); 6] = [
+pub(super) const PARTS: [(&str, Part); 9] = [
     ("/viewers", Part::Viewers),
     ("/reconnect", Part::Reconnect),
     ("/history", Part::History),
     ("/log", Part::Log),
     ("/qr.svg", Part::Qr),
     ("/capture", Part::Capture),
+    ("/live", Part::Live),
+    ("/mjpeg", Part::Moving),
+    ("/snapshot.jpg", Part::Still),
 ];
 
 impl Target {
+    /// The stream.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is the picture that is asked for.
+    pub(super) fn is_watched(&self) -> bool {
+        matches!(self.part, Part::Live | Part::Moving | Part::Still)
+    }
+
     /// `raw` is the path as sent, `path` the part after `streams/` with its escapes undone.
     fn new(raw: &str, path: String) -> Self {
         for (suffix, part) in PARTS {
@@ -275,16 +297,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
     }
 }
 
-/// The stream that a request's path is about, for the rules; `None` where it is about no single one. It is read as
-/// [`Target`] is, so that no spelling leads around a rule.
-pub(super) fn stream_of(uri: &Uri) -> Option<String> {
+/// What a request's path is about, for the rules; `None` where that is no single stream. It is read as the extractor
+/// does, so that no spelling leads around a rule.
+pub(super) fn target_of(uri: &Uri) -> Option<Target> {
     let path = uri.path();
     if path == events::PATH {
-        return events::narrowed(uri);
+        return events::narrowed(uri).map(|name| Target { name, part: Part::Stream });
     }
     let encoded = path.strip_prefix("/api/v1/streams/")?;
     let decoded = crate::config::percent_decode(encoded);
-    Some(Target::new(path, decoded).name)
+    Some(Target::new(path, decoded))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(super) async fn same_origin(request: Request, next: Next) -> Response {
 }
 
 /// A program that is no browser sends neither header.
-fn is_same_origin(uri: &Uri, headers: &HeaderMap) -> bool {
+pub(super) fn is_same_origin(uri: &Uri, headers: &HeaderMap) -> bool {
     // `same-site` is another port or another subdomain; `none` is the visitor's own doing.
     let fetched = headers.get_all("sec-fetch-site");
     if fetched.iter().any(|site| site != "same-origin" && site != "none") {
@@ -83,8 +83,9 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'self'; style-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; \
-             form-action 'none'; frame-ancestors 'none'",
+            // `blob:` is what Media Source plays.
+            "default-src 'self'; style-src 'self'; script-src 'self'; media-src 'self' blob:; object-src 'none'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         ),
     ),
 ];

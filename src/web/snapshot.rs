@@ -147,6 +147,8 @@ pub(super) struct ViewerCount {
     tls: usize,
     udp: usize,
     multicast: usize,
+    websocket: usize,
+    http: usize,
 }
 
 /// From a packet's arrival to its hand-over to the kernel, over the viewers.
@@ -199,6 +201,8 @@ impl StreamState {
                 tls: over(Transport::Tls),
                 udp: over(Transport::Udp),
                 multicast: over(Transport::Multicast),
+                websocket: over(Transport::WebSocket),
+                http: over(Transport::Http),
             },
             backchannel: stream.back_channel().map(|channel| BackChannelState::new(stream, channel)),
             latency_ms: Latency::over(

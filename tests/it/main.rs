@@ -15,6 +15,7 @@ mod file_server;
 mod floors;
 mod fuzzing;
 mod instant_start;
+mod live;
 mod machine;
 mod multicast;
 mod nat;

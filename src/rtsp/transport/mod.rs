@@ -172,12 +172,16 @@ impl TransportSpec {
             return None;
         }
         match self.lower {
-            Transport::Tcp | Transport::Tls if self.multicast => None,
-            Transport::Tcp | Transport::Tls => Some(Offer::Tcp(self.interleaved)),
             Transport::Udp | Transport::Multicast if self.multicast => Some(Offer::Multicast),
             Transport::Udp | Transport::Multicast => {
                 let Ports { rtp, rtcp: Some(rtcp) } = self.client_port? else { return None };
                 (rtp >= LOWEST_CLIENT_PORT).then_some(Offer::Udp(PortPair { rtp, rtcp }))
+            }
+            Transport::Tcp | Transport::Tls | Transport::WebSocket | Transport::Http if self.multicast => {
+                None
+            }
+            Transport::Tcp | Transport::Tls | Transport::WebSocket | Transport::Http => {
+                Some(Offer::Tcp(self.interleaved))
             }
         }
     }

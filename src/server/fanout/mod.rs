@@ -33,7 +33,7 @@ use super::outbox::Outbox;
 use super::session::{Next, Playing, Session};
 use super::udp::UdpPorts;
 use crate::hub::{Burst, Delivery};
-use crate::rtsp::{Request, Response, Uri};
+use crate::rtsp::{Request, Response, Status, Uri};
 use crate::vocabulary::{Disconnect, Transport};
 use crate::workers::Workers;
 use group::Membership;
@@ -92,6 +92,23 @@ impl Subscriber {
         let (response, ended) = self.session_mut().answer(request, uri);
         self.enlist(workers);
         (response, ended)
+    }
+
+    /// Plays everything, as PLAY does.
+    ///
+    /// # Errors
+    /// As [`Session::play`].
+    pub(super) fn play(&mut self, workers: &Workers) -> Result<(), Status> {
+        self.session_mut().play(None, None)?;
+        self.enlist(workers);
+        Ok(())
+    }
+
+    /// Pauses everything, as PAUSE does.
+    pub(super) fn pause(&mut self, workers: &Workers) {
+        // What does not play is paused.
+        let _ = self.session_mut().pause(None);
+        self.enlist(workers);
     }
 
     /// Has it served with the other viewers of its stream while it plays a live one. What comes is not sent before

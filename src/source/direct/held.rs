@@ -138,6 +138,7 @@ async fn watch(url: &str, transport: Transport) -> Result<(), crate::source::err
         quirks: crate::config::Quirks::built_in(),
         ask_options: false,
         notes: Notes::default(),
+        capture: None,
     };
     let camera = url.parse().unwrap();
     let mut playing = Described::open(&camera, &reach, Teardowns::default()).await?.play(transport).await?;

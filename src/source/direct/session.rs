@@ -273,10 +273,12 @@ impl Wire {
             // What goes back to a camera goes to nobody else.
             let multicast = multicast && index < self.dialogue.description().tracks.len();
             offers.push(match transport {
-                Transport::Tcp | Transport::Tls => Offer::Tcp(Channels::nth(index).ok_or_else(|| {
-                    let words = "the camera's SDP has more tracks than there are channels";
-                    Error::new(FailureClass::Protocol, words)
-                })?),
+                Transport::Tcp | Transport::Tls | Transport::WebSocket | Transport::Http => {
+                    Offer::Tcp(Channels::nth(index).ok_or_else(|| {
+                        let words = "the camera's SDP has more tracks than there are channels";
+                        Error::new(FailureClass::Protocol, words)
+                    })?)
+                }
                 Transport::Multicast => Offer::Multicast,
                 Transport::Udp if multicast => Offer::Multicast,
                 Transport::Udp => {

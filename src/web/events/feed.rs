@@ -73,7 +73,10 @@ impl Feed {
     }
 
     /// Takes a place, unless all are taken. What is seen first is the present state.
-    #[expect(clippy::disallowed_methods, reason = "the feed keeps its handle, and it ends with the last listener")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the feed keeps its handle, and it ends with the last listener"
+    )]
     pub(super) fn listen(self: &Arc<Self>, hub: &Arc<Hub>) -> Option<Place> {
         let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
