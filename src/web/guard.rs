@@ -69,8 +69,9 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'self'; style-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; \
-             form-action 'none'; frame-ancestors 'none'",
+            // `blob:` is what Media Source plays.
+            "default-src 'self'; style-src 'self'; script-src 'self'; media-src 'self' blob:; object-src 'none'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         ),
     ),
 ];

@@ -2,7 +2,7 @@
 //!
 //! | route | what |
 //! |---|---|
-//! | `/` | the status page |
+//! | `/`, `/page/{version}/{file}`, `/icon.svg` | the status page and its files |
 //! | `/metrics` | Prometheus text |
 //! | `/livez`, `/readyz`, `/healthz` | the process; a dead camera never fails them, `readyz` is 503 while draining |
 //! | `/api/v1/streams`, `/api/v1/streams/{name}` | streams; `PUT` and `DELETE` change them |
@@ -17,6 +17,7 @@
 mod access;
 mod answer;
 mod api;
+mod assets;
 mod connections;
 mod control;
 mod guard;
@@ -135,9 +136,8 @@ fn router(shared: Arc<Shared>) -> Router {
 fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
     vec![
         ("/", get(page::page)),
-        ("/page.css", get(page::style)),
-        ("/page.js", get(page::script)),
-        ("/icon.svg", get(page::icon)),
+        ("/page/{version}/{file}", get(assets::file)),
+        ("/icon.svg", get(assets::icon)),
         ("/metrics", get(scrape::metrics)),
         ("/livez", get(async || "ok\n")),
         ("/readyz", get(ready)),

@@ -301,7 +301,7 @@ async fn the_description_names_exactly_what_there_is() {
         }
     }
     // What exists is described, but for the files of the page.
-    let files = ["/page.css", "/page.js", "/icon.svg"];
+    let files = ["/page/{version}/{file}", "/icon.svg"];
     let mut paths: Vec<_> = routes().iter().map(|(path, _)| path.replace("{*path}", "{name}")).collect();
     paths.extend(crate::web::api::PARTS.map(|(suffix, _)| format!("/api/v1/streams/{{name}}{suffix}")));
     for path in paths.iter().filter(|path| !files.contains(&path.as_str())) {
