@@ -90,7 +90,8 @@ test("streams are sorted by trouble, then by name as people count", () => {
 });
 
 test("a wall has the largest tiles that all fit, and scrolls only where they would be too small to read", () => {
-  assert.equal(fit.columns(1, 1200, 800, 120), 1);
+  assert.equal(fit.columns(1, 2528, 1340, 120), 1);
+  assert.equal(fit.widest(1340, 120), 2168, "and that one is in sight as a whole");
   assert.equal(fit.columns(4, 1900, 1000, 100), 3);
   assert.equal(fit.columns(24, 2528, 1340, 120), 7);
   assert.equal(fit.columns(24, 366, 700, 120), 1, "a phone");

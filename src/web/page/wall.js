@@ -1,7 +1,7 @@
 // The wall: a tile a stream, the ones in trouble first.
 
 import { copyOf, fillList, mark, parts, write } from "./dom.js";
-import { columns } from "./fit.js";
+import { columns, widest } from "./fit.js";
 import { age, bitRate, frames, milliseconds, percent } from "./format.js";
 import { Pictures } from "./pictures.js";
 import { hashOf } from "./route.js";
@@ -85,8 +85,10 @@ export class Wall {
     if (this.#root.hidden || !tile) return;
     const foot = tile.offsetHeight - tile.firstElementChild.offsetHeight;
     const top = this.#root.getBoundingClientRect().top + scrollY;
-    const count = columns(this.#tiles.childElementCount, this.#root.clientWidth, innerHeight - top - MARGIN, foot);
-    this.#tiles.style.setProperty("--columns", count);
+    const height = innerHeight - top - MARGIN;
+    const count = this.#tiles.childElementCount;
+    this.#tiles.style.setProperty("--columns", columns(count, this.#root.clientWidth, height, foot));
+    this.#tiles.style.setProperty("max-width", count === 1 ? `${widest(height, foot)}px` : "none");
   }
 }
 
