@@ -7,7 +7,7 @@
 //! | 5 | [`app`], the `fanlight` binary | wire everything | be imported |
 //! | 4 | [`source`] (cameras, files), [`server`] (RTSP to viewers), [`web`] (HTTP sidecar) | sockets, files, spawn | import each other |
 //! | 3 | [`hub`] (streams, ring, subscriptions), [`access`] (log-ins, rules), [`workers`] (threads) | share | sockets |
-//! | 2 | [`config`], [`metrics`], [`tls`] (certificates) | read a file, count | sockets |
+//! | 2 | [`config`], [`journal`] (log lines), [`metrics`], [`tls`] (certificates) | read a file, count | sockets |
 //! | 1 | [`rtp`], [`rtsp`], [`sdp`], [`codec`], [`jpeg`] | compute; `now` is an argument | tokio, sockets, clocks, locks |
 //! | 0 | [`vocabulary`] | | |
 //!
@@ -18,6 +18,7 @@ pub mod app;
 pub mod codec;
 pub mod config;
 pub mod hub;
+pub mod journal;
 pub mod jpeg;
 pub mod metrics;
 pub mod rtp;

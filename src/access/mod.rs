@@ -22,7 +22,7 @@ mod visitor;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 pub use password::hash;
 pub use policy::Policy;
@@ -37,6 +37,8 @@ pub(crate) use failures::subscriber;
 pub struct Access {
     /// Locked for a moment for each request, never for media.
     policy: RwLock<Arc<Policy>>,
+    /// Told when another policy is in force.
+    replaced: watch::Sender<()>,
     failures: Failures,
     /// Slow hashes computed at a time.
     slow: Semaphore,
@@ -59,6 +61,7 @@ impl Access {
     pub fn new(policy: Policy, metrics: Arc<Metrics>) -> Self {
         Self {
             policy: RwLock::new(Arc::new(policy)),
+            replaced: watch::Sender::default(),
             failures: Failures::default(),
             slow: Semaphore::new(SLOW),
             metrics,
@@ -77,7 +80,16 @@ impl Access {
 
     /// Puts another policy in force, for every request from now on.
     pub fn replace(&self, policy: Policy) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        let mut present = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+        if **present != policy {
+            *present = Arc::new(policy);
+            self.replaced.send_replace(());
+        }
+    }
+
+    /// Notices that another policy came into force: what was allowed for long may not be any more.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.replaced.subscribe()
     }
 }
 

@@ -1,19 +1,22 @@
-//! Logs: to stderr, as text or JSON.
+//! Logs: to stderr, as text or JSON, and the last lines of each stream into the journal.
 
 use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::cli::{LogArgs, LogFormat};
+use crate::journal::Journal;
 
 /// Starts logging. The lines of libraries that log by other means (`retina`) are left out: at their finest level they
 /// hold whole requests, credentials included.
-pub(super) fn init(args: &LogArgs) {
+pub(super) fn init(args: &LogArgs) -> Arc<Journal> {
+    let journal = Arc::new(Journal::default());
     let directives = args.log_level.clone().or_else(|| std::env::var("RUST_LOG").ok());
     let filter = EnvFilter::builder()
         .parse_lossy(directives.filter(|text| !text.is_empty()).as_deref().unwrap_or("info"));
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(journal.layer());
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_target(false)
@@ -23,4 +26,5 @@ pub(super) fn init(args: &LogArgs) {
         LogFormat::Json => tracing::subscriber::set_global_default(registry.with(lines.json())),
     };
     set.expect("logging is started once");
+    journal
 }

@@ -45,9 +45,9 @@ pub fn main() -> ExitCode {
             block_on(serve_file::run(args))
         }
         None => {
-            log::init(&cli.relay.log);
+            let journal = log::init(&cli.relay.log);
             match configure(&cli.relay) {
-                Ok(plan) => block_on(relay::run(plan, &cli.relay)),
+                Ok(plan) => block_on(relay::run(plan, &cli.relay, journal)),
                 Err(problems) => {
                     complain(&problems);
                     ExitCode::from(BAD_CONFIGURATION)

@@ -17,13 +17,14 @@ use super::{Mode, Plan, Stopped, demo, listen, reachable, say, serve_file, told_
 use crate::access::{Access, Policy};
 use crate::config::{Config, StreamName, Tls};
 use crate::hub::Hub;
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::server::{Door, Mounts, Server, UdpPorts};
 use crate::tls::Certificates;
 use crate::web::{Change, Command, Control, Links, Web};
 use crate::workers::Workers;
 
-pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped> {
+pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> anyhow::Result<Stopped> {
     let Plan { mut config, mode } = plan;
     let metrics = Arc::new(Metrics::new());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -69,7 +70,8 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
 
     let addresses = Addresses::of([&rtsp, &http, &rtsps, &https].map(Option::as_ref))?;
     let udp = udp_ports(&config, addresses.rtsp.map(|address| address.ip()), &mode)?;
-    let mut streams = Streams::new(Arc::clone(&hub), workers.clone(), Arc::clone(&config.profiles));
+    let mut streams =
+        Streams::new(Arc::clone(&hub), workers.clone(), Arc::clone(&config.profiles), Arc::clone(&journal));
     streams.apply(&BTreeMap::new(), &config.streams);
     let access = Arc::new(Access::new(Policy::of(&config), Arc::clone(&metrics)));
     let server = Server::new(
@@ -85,7 +87,10 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
         rtsp_port: addresses.rtsp.map(|address| address.port()),
         rtsps_port: addresses.rtsps.map(|address| address.port()),
     };
-    let web = Web::new(Arc::clone(&hub), control, links, draining.clone()).with_access(Arc::clone(&access));
+    let web = Web::new(Arc::clone(&hub), control, links, draining.clone())
+        .with_access(Arc::clone(&access))
+        .with_journal(journal)
+        .with_listeners(config.http.max_listeners);
 
     addresses.announce(&config, &mode);
     let grace = config.shutdown_grace;
@@ -133,6 +138,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs) -> anyhow::Result<Stopped>
         ended = camera_ends => ended?,
         ended = &mut web_ends => ended?,
         told = told_to_stop() => told?,
+        never = hub.keep_history() => match never {},
         never = change(&mut config, &mut streams, &access, certificates.as_deref(), reload, &mut commands) => match never {},
     }
 

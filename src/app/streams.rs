@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Quirks, Stream as Settings, StreamName};
 use crate::hub::Hub;
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::source::{self, Sources};
 use crate::workers::Workers;
@@ -16,6 +17,7 @@ pub(super) struct Streams {
     hub: Arc<Hub>,
     workers: Workers,
     sources: Sources,
+    journal: Arc<Journal>,
     running: BTreeMap<StreamName, Running>,
 }
 
@@ -25,9 +27,9 @@ struct Running {
 }
 
 impl Streams {
-    pub(super) fn new(hub: Arc<Hub>, workers: Workers, quirks: Arc<Quirks>) -> Self {
+    pub(super) fn new(hub: Arc<Hub>, workers: Workers, quirks: Arc<Quirks>, journal: Arc<Journal>) -> Self {
         let sources = Sources::new(Arc::clone(hub.metrics())).with_quirks(quirks);
-        Self { hub, workers, sources, running: BTreeMap::new() }
+        Self { hub, workers, sources, journal, running: BTreeMap::new() }
     }
 
     /// What the process counts.
@@ -63,6 +65,7 @@ impl Streams {
             }
             None => Put::Created,
         };
+        self.journal.open(name.as_str());
         let mut publisher = self.hub.add_with(name.as_str(), settings.viewing.clone());
         publisher.coalesce(settings.coalesce);
         let (stop, sources) = (CancellationToken::new(), self.sources.clone());
@@ -77,6 +80,7 @@ impl Streams {
         let Some(running) = self.running.remove(name) else { return false };
         running.stop.cancel();
         self.hub.remove(name.as_str());
+        self.journal.forget(name.as_str());
         true
     }
 

@@ -23,11 +23,13 @@ mod h264;
 mod h265;
 mod nal;
 mod parameter_sets;
+mod picture;
 mod vpx;
 
 pub(crate) use fmtp::parameters;
 pub use fragment::Cutting;
 pub use parameter_sets::{ParameterSetKind, ParameterSets};
+pub use picture::Picture;
 
 /// What a track carries, as coarse as a relay needs it; the exact encoding name stays with the track's description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

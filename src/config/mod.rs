@@ -116,6 +116,10 @@ pub struct Http {
     pub listen: Option<SocketAddr>,
     /// Where to listen for HTTPS; `None` = off.
     pub tls_listen: Option<SocketAddr>,
+    /// Most pages and programs that have events told (`/api/v1/events`).
+    pub max_listeners: u32,
+    /// Write streams that are changed through the API into the configuration file.
+    pub write_config: bool,
 }
 
 impl Default for Rtsp {
@@ -137,7 +141,12 @@ impl Default for Rtsp {
 impl Default for Http {
     /// On loopback: the API changes things, and without `users` nobody has to log in.
     fn default() -> Self {
-        Self { listen: Some((Ipv4Addr::LOCALHOST, 8580).into()), tls_listen: None }
+        Self {
+            listen: Some((Ipv4Addr::LOCALHOST, 8580).into()),
+            tls_listen: None,
+            max_listeners: 64,
+            write_config: false,
+        }
     }
 }
 
@@ -337,6 +346,12 @@ const RTSP_KEYS: &[Key<Rtsp>] = &[
 const HTTP_KEYS: &[Key<Http>] = &[
     Key { name: "listen", read: |http, value| value.read(&mut http.listen, Value::listen) },
     Key { name: "tls_listen", read: |http, value| value.read(&mut http.tls_listen, Value::listen) },
+    Key {
+        name: "max_listeners",
+        // The sidecar has 256 connections, of which some have to be left for everything else.
+        read: |http, value| value.read(&mut http.max_listeners, |v| v.number("a whole number", 1..=200)),
+    },
+    Key { name: "write_config", read: |http, value| value.read(&mut http.write_config, Value::flag) },
 ];
 
 /// A limit: at least one must get in.

@@ -3,15 +3,17 @@
 //! A [`Stream`] is a ring of [`Burst`]s with one [`Publisher`] and any number of [`Subscription`]s. The publisher never
 //! waits: a viewer that falls behind misses bursts, is told so, and harms nobody. Numbers that continue through
 //! reconnects are computed once here, for all viewers ([`crate::rtp::Timeline`]). While a source is away, [`Care`] looks
-//! after its viewers and [`Record`] keeps what went wrong.
+//! after its viewers and [`Record`] keeps what went wrong. [`History`] is what was, for who looks later.
 
 mod burst;
 mod cache;
 mod care;
 mod coalesce;
 mod datagrams;
+mod history;
 mod publisher;
 mod record;
+mod sampling;
 mod standby;
 mod status;
 mod stream;
@@ -25,11 +27,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 pub use burst::{Burst, BurstBuilder, Packet};
 pub use care::Care;
+pub use history::{History, Sample, Spell};
 pub use publisher::Publisher;
 pub use record::{Outage, OutageTotal, Record, Trouble};
 pub use status::{BitRate, Described, Failure, Status, TrackStats};
 pub use stream::{Delivery, Demand, RING, Stream, Subscription};
 pub use viewer::{Seat, Tally, Viewer};
+
+use tokio::sync::watch;
 
 use crate::config::Viewing;
 use crate::metrics::Metrics;
@@ -40,12 +45,14 @@ pub struct Hub {
     metrics: Arc<Metrics>,
     /// Locked when a stream is looked up, added or removed; never on the way of a packet.
     streams: RwLock<BTreeMap<String, Arc<Stream>>>,
+    /// Told when there are other streams, or a source does something else.
+    bell: watch::Sender<()>,
 }
 
 impl Hub {
     /// A hub without streams.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, streams: RwLock::default() }
+        Self { metrics, streams: RwLock::default(), bell: watch::Sender::default() }
     }
 
     /// The process's metrics.
@@ -62,11 +69,16 @@ impl Hub {
     pub fn add_with(&self, name: &str, viewing: Viewing) -> Publisher {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         // Closed first: both have the same metrics, and the new one's state is to be the last word.
-        if let Some(replaced) = streams.get(name) {
+        let history = streams.get(name).map(|replaced| {
             replaced.close();
-        }
-        let (stream, publisher) = Stream::new(name, self.metrics.stream(name), viewing);
+            replaced.history_shared()
+        });
+        let metrics = self.metrics.stream(name);
+        let (stream, publisher) =
+            Stream::with(name, metrics, viewing, self.bell.clone(), history.unwrap_or_default());
         streams.insert(name.to_owned(), stream);
+        drop(streams);
+        self.bell.send_replace(());
         publisher
     }
 
@@ -76,7 +88,13 @@ impl Hub {
         if let Some(stream) = removed {
             stream.close();
             self.metrics.remove_stream(name);
+            self.bell.send_replace(());
         }
+    }
+
+    /// Notices that streams came or went, or that a source does something else.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.bell.subscribe()
     }
 
     /// The stream of this name.

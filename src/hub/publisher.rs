@@ -72,7 +72,7 @@ impl Publisher {
 
     /// Says in words why it does what it does, until it delivers again.
     pub fn says(&mut self, why: String) {
-        self.stream.status.send_modify(|status| status.decision = Some(why));
+        self.stream.update(|status| status.decision = Some(why));
     }
 
     /// An attempt begins.
@@ -161,7 +161,7 @@ impl Publisher {
         metrics.retry_delay.set(0.0);
         self.stream.outage_ends(Instant::now());
         self.last_packet = None;
-        self.stream.status.send_modify(|status| {
+        self.stream.update(|status| {
             status.enter(Phase::Live);
             status.attempt = 0;
             status.sessions += 1;
@@ -196,7 +196,7 @@ impl Publisher {
             record.failed(class, &message, now);
             record.outage_begins(since, class, &message);
         });
-        self.stream.status.send_modify(|status| {
+        self.stream.update(|status| {
             status.enter(Phase::Retrying);
             status.attempt += 1;
             status.next_try = Some(now + delay);
@@ -377,6 +377,8 @@ impl Publisher {
                     stats.rate.arrived(arrival);
                 }
                 stats.last_frame = Some(arrival);
+                stats.size =
+                    state.jpeg.map(|[_, width, height]| (u16::from(width) * 8, u16::from(height) * 8));
                 stats.camera_delay = clock.camera_delay(track);
             }
         }
@@ -407,9 +409,7 @@ impl Publisher {
             _ => true,
         });
         let since = self.tracks.iter().map(|state| state.generation).collect();
-        self.stream
-            .status
-            .send_modify(|status| status.describe(description, self.generation, since, complete));
+        self.stream.update(|status| status.describe(description, self.generation, since, complete));
     }
 
     fn enter(&self, phase: Phase) {
@@ -417,6 +417,6 @@ impl Publisher {
             return;
         }
         self.stream.metrics.phase(phase);
-        self.stream.status.send_modify(|status| status.enter(phase));
+        self.stream.update(|status| status.enter(phase));
     }
 }

@@ -139,6 +139,8 @@ pub struct TrackStats {
     /// Camera clock to relay: how long after its time on the camera's clock a frame arrives, in nanoseconds; negative
     /// when the clocks disagree.
     pub camera_delay: Option<i64>,
+    /// Width and height of the pictures in pixels, where the packets themselves tell (RFC 2435 section 3.1).
+    pub size: Option<(u16, u16)>,
 }
 
 /// Bits a second, over windows of a second or more.

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::burst::Burst;
 use super::cache::GopCache;
+use super::history::History;
 use super::publisher::Publisher;
 use super::record::Record;
 use super::standby::Standby;
@@ -43,6 +44,11 @@ pub struct Stream {
     outage: Mutex<Option<Away>>,
     /// Locked when something goes wrong or right with the source, and by whoever looks.
     record: Mutex<Record>,
+    /// Outlives the stream where another of its name replaces it. Locked when the source does something else, every ten
+    /// seconds, and by whoever looks.
+    history: Arc<Mutex<History>>,
+    /// Rung when the source does something else.
+    bell: watch::Sender<()>,
     /// The numbers of a JPEG track while its camera is away. Locked when an outage begins or ends, and once a second
     /// while it lasts.
     standby: Mutex<Option<Standby>>,
@@ -59,6 +65,17 @@ struct Away {
 impl Stream {
     /// A stream without a source yet, and the one [`Publisher`] it will ever have.
     pub fn new(name: &str, metrics: Arc<StreamMetrics>, viewing: Viewing) -> (Arc<Self>, Publisher) {
+        Self::with(name, metrics, viewing, watch::Sender::default(), Arc::default())
+    }
+
+    /// The same, which rings this bell and continues this history.
+    pub(super) fn with(
+        name: &str,
+        metrics: Arc<StreamMetrics>,
+        viewing: Viewing,
+        bell: watch::Sender<()>,
+        history: Arc<Mutex<History>>,
+    ) -> (Arc<Self>, Publisher) {
         let status = Status::new();
         metrics.phase(status.phase);
         let stream = Arc::new(Self {
@@ -77,6 +94,8 @@ impl Stream {
             viewing,
             outage: Mutex::default(),
             record: Mutex::default(),
+            history,
+            bell,
             standby: Mutex::default(),
         });
         let publisher = Publisher::new(Arc::clone(&stream));
@@ -186,7 +205,7 @@ impl Stream {
 
     /// Ends the stream: its viewers leave, and nobody waits for it any more.
     pub fn close(&self) {
-        self.status.send_modify(|status| status.enter(Phase::Stopped));
+        self.update(|status| status.enter(Phase::Stopped));
         self.metrics.phase(Phase::Stopped);
         self.outage_ends(Instant::now());
         // A stream of the same name counts on in the same metrics, and may have fewer tracks.
@@ -196,6 +215,46 @@ impl Stream {
             }
         }
         self.disconnect_viewers(Disconnect::StreamChanged);
+    }
+
+    /// Changes what the source is said to do, and tells whoever follows. Of a stream that has ended nothing is told.
+    pub(super) fn update(&self, change: impl FnOnce(&mut Status)) {
+        let mut told = None;
+        self.status.send_modify(|status| {
+            let had_ended = status.phase == Phase::Stopped;
+            change(status);
+            if !had_ended {
+                let tries = status.phase == Phase::Connecting && status.attempt > 0;
+                let phase = if tries { Phase::Retrying } else { status.phase };
+                let failure = status.last_failure.as_ref().filter(|_| phase == Phase::Retrying);
+                told = Some((phase, failure.map(|failure| (failure.class, failure.message.clone()))));
+            }
+        });
+        let Some((phase, why)) = told else { return };
+        let now = self.wall(self.elapsed(Instant::now()));
+        self.history_with(|history| {
+            history.note(phase, why.as_ref().map(|(class, message)| (*class, message.as_str())), now);
+        });
+        self.bell.send_replace(());
+    }
+
+    /// What the stream did.
+    pub fn history(&self) -> History {
+        self.history_with(|history| history.clone())
+    }
+
+    pub(super) fn history_with<T>(&self, look: impl FnOnce(&mut History) -> T) -> T {
+        look(&mut self.history.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// For the stream that replaces this one.
+    pub(super) fn history_shared(&self) -> Arc<Mutex<History>> {
+        Arc::clone(&self.history)
+    }
+
+    /// The part of the packets of the last minute that got lost on the way from the camera; `None` where none came.
+    pub fn loss(&self) -> Option<f64> {
+        self.history_with(|history| history.loss())
     }
 
     /// Whether the stream has ended.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use prometheus::core::Metric as _;
 use prometheus::{Counter, Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::families::Families;
@@ -143,6 +144,30 @@ impl StreamMetrics {
     /// The handles of the viewers over one transport.
     pub fn viewers(&self, transport: Transport) -> &ViewerMetrics {
         &self.viewers[transport.index()]
+    }
+
+    /// The packets handed to viewers so far by their latency, over all transports: bounds in seconds with the packets up to
+    /// each, the last one without a bound.
+    pub fn latencies(&self) -> Vec<(f64, u64)> {
+        let mut counts: Vec<(f64, u64)> = Vec::new();
+        for viewers in &self.viewers {
+            let metric = viewers.latency.metric();
+            let histogram = metric.get_histogram();
+            let buckets = histogram.get_bucket().iter().map(|b| (b.upper_bound(), b.cumulative_count()));
+            let all = (f64::INFINITY, histogram.get_sample_count());
+            for (at, (bound, count)) in buckets.chain([all]).enumerate() {
+                match counts.get_mut(at) {
+                    Some((_, counted)) => *counted += count,
+                    None => counts.push((bound, count)),
+                }
+            }
+        }
+        counts
+    }
+
+    /// Frames that viewers did not get, for whatever reason.
+    pub fn all_skipped(&self) -> u64 {
+        self.skipped.iter().map(IntCounter::get).sum()
     }
 
     /// One more watches.

@@ -36,7 +36,7 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, request: Request, n
             .into_response();
     };
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let stream = stream_of(request.uri().path());
+    let stream = stream_of(request.uri());
     let wish = Wish {
         action: if reads { Action::Metrics } else { Action::Control },
         stream: stream.as_deref(),

@@ -8,15 +8,16 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderName, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::answer::Refusal;
 use super::control::{Change, Unanswered};
-use super::snapshot::{StreamState, ViewerState};
-use super::{Links, Shared, guard};
+use super::past::{HistoryState, Log};
+use super::snapshot::{StreamState, Urls, ViewerState};
+use super::{Links, Shared, events, guard, qr};
 use crate::config::{Problem, Problems, StreamName};
 use crate::hub::Stream;
 use crate::vocabulary::Disconnect;
@@ -51,25 +52,45 @@ pub(super) async fn stream(
         (Part::Stream, "GET" | "HEAD") => Ok(Json(shared.state(&*find()?, &host)).into_response()),
         (Part::Stream, "PUT") => put(&shared, &name, body).await,
         (Part::Stream, "DELETE") => remove(&shared, &name).await,
-        (Part::Viewers, "GET" | "HEAD") => {
+        (Part::Viewers, "GET" | "HEAD") => Ok(Json(Viewers::of(&*find()?)).into_response()),
+        (Part::History, "GET" | "HEAD") => {
             let stream = find()?;
-            let viewers = stream.viewers();
-            let viewers = viewers.iter().map(|viewer| ViewerState::new(&stream, viewer)).collect();
-            Ok(Json(Viewers { viewers }).into_response())
+            let now = stream.wall(stream.elapsed(Instant::now()));
+            Ok(Json(HistoryState::new(&stream.history(), now)).into_response())
+        }
+        (Part::Log, "GET" | "HEAD") => {
+            find()?;
+            Ok(Json(Log::new(shared.journal.after(&name, 0))).into_response())
+        }
+        (Part::Qr, "GET" | "HEAD") => {
+            find()?;
+            let urls = shared.links.urls(&host, &name);
+            let url =
+                urls.rtsp.ok_or_else(|| Refusal::not_found("the RTSP server is off: there is no URL"))?;
+            qr::svg(&url)
         }
         (Part::Reconnect, "POST") => {
             find()?.request_reconnect();
             Ok((StatusCode::ACCEPTED, Json(Asked { name })).into_response())
         }
         (Part::Stream, _) => Err(Refusal::method_not_allowed("GET, HEAD, PUT, DELETE")),
-        (Part::Viewers, _) => Err(Refusal::method_not_allowed("GET, HEAD")),
+        (Part::Viewers | Part::History | Part::Log | Part::Qr, _) => {
+            Err(Refusal::method_not_allowed("GET, HEAD"))
+        }
         (Part::Reconnect, _) => Err(Refusal::method_not_allowed("POST")),
     }
 }
 
 #[derive(Serialize)]
-struct Viewers {
+pub(super) struct Viewers {
     viewers: Vec<ViewerState>,
+}
+
+impl Viewers {
+    /// Who watches.
+    pub(super) fn of(stream: &Stream) -> Self {
+        Self { viewers: stream.viewers().iter().map(|viewer| ViewerState::new(stream, viewer)).collect() }
+    }
 }
 
 /// The stream whose source was asked to connect anew.
@@ -141,14 +162,16 @@ impl Shared {
     }
 
     fn state(&self, stream: &Stream, host: &Host) -> StreamState {
-        StreamState::new(stream, self.links.rtsp_url(host, stream.name()), Instant::now())
+        StreamState::new(stream, Some(self.links.urls(host, stream.name())), Instant::now())
     }
 }
 
 impl Links {
-    fn rtsp_url(self, Host(host): &Host, name: &str) -> Option<String> {
+    /// Where a stream is to be watched by somebody who reached the sidecar at this host.
+    pub(super) fn urls(self, Host(host): &Host, name: &str) -> Urls {
         let plain = self.rtsp_port.map(|port| format!("rtsp://{host}:{port}/{name}"));
-        plain.or_else(|| self.rtsps_port.map(|port| format!("rtsps://{host}:{port}/{name}")))
+        let rtsps = self.rtsps_port.map(|port| format!("rtsps://{host}:{port}/{name}"));
+        Urls { rtsp: plain.or_else(|| rtsps.clone()), rtsps }
     }
 }
 
@@ -168,7 +191,7 @@ impl<S: Sync> FromRequestParts<S> for Host {
 
 /// What `/api/v1/streams/…` names: names of streams may have slashes in them.
 ///
-/// A last segment `viewers` or `reconnect` is always that part of the stream before it. A stream that is itself called
+/// A last segment `viewers`, `reconnect` and so on ([`PARTS`]) is always that part of the stream before it. A stream that is itself called
 /// `a/viewers` is reached with its slash escaped: `/api/v1/streams/a%2Fviewers`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
@@ -181,10 +204,19 @@ pub(super) enum Part {
     Stream,
     Viewers,
     Reconnect,
+    History,
+    Log,
+    Qr,
 }
 
 /// Parts of a stream, by the end of the path.
-pub(super) const PARTS: [(&str, Part); 2] = [("/viewers", Part::Viewers), ("/reconnect", Part::Reconnect)];
+pub(super) const PARTS: [(&str, Part); 5] = [
+    ("/viewers", Part::Viewers),
+    ("/reconnect", Part::Reconnect),
+    ("/history", Part::History),
+    ("/log", Part::Log),
+    ("/qr.svg", Part::Qr),
+];
 
 impl Target {
     /// `raw` is the path as sent, `path` the part after `streams/` with its escapes undone.
@@ -216,7 +248,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
 
 /// The stream that a request's path is about, for the rules; `None` where it is about no single one. It is read as
 /// [`Target`] is, so that no spelling leads around a rule.
-pub(super) fn stream_of(path: &str) -> Option<String> {
+pub(super) fn stream_of(uri: &Uri) -> Option<String> {
+    let path = uri.path();
+    if path == events::PATH {
+        return events::narrowed(uri);
+    }
     let encoded = path.strip_prefix("/api/v1/streams/")?;
     let decoded = crate::config::percent_decode(encoded);
     Some(Target::new(path, decoded).name)

@@ -8,6 +8,8 @@
 //! | `/api/v1/streams`, `/api/v1/streams/{name}` | streams; `PUT` and `DELETE` change them |
 //! | `/api/v1/streams/{name}/viewers`, `DELETE /api/v1/viewers/{id}` | viewers |
 //! | `POST /api/v1/streams/{name}/reconnect` | a new upstream session, now |
+//! | `/api/v1/streams/{name}/history`, `…/log`, `…/qr.svg` | the last day and hour, the last log lines, the URL for a telephone |
+//! | `/api/v1/events` | what changes, as it changes (server-sent events) |
 //! | `/api/v1/openapi.json` | the description of the above |
 //!
 //! It looks at the [`Hub`] and asks the app for changes through [`Control`]; it knows neither sources nor the RTSP
@@ -20,8 +22,11 @@ mod api;
 mod assets;
 mod connections;
 mod control;
+mod events;
 mod guard;
 mod page;
+mod past;
+mod qr;
 mod scrape;
 mod snapshot;
 #[cfg(test)]
@@ -43,8 +48,10 @@ pub use control::{Change, Command, Control};
 
 use crate::access::Access;
 use crate::hub::Hub;
+use crate::journal::Journal;
 use crate::tls::Certificates;
 use answer::Refusal;
+use events::Feed;
 
 /// The sidecar.
 #[derive(Clone, Debug)]
@@ -69,6 +76,8 @@ struct Shared {
     links: Links,
     draining: CancellationToken,
     access: Arc<Access>,
+    journal: Arc<Journal>,
+    feed: Arc<Feed>,
 }
 
 impl Web {
@@ -76,7 +85,9 @@ impl Web {
     /// is no longer ready, and the sidecar keeps answering.
     pub fn new(hub: Arc<Hub>, control: Control, links: Links, draining: CancellationToken) -> Self {
         let access = Arc::new(Access::open(Arc::clone(hub.metrics())));
-        Self { shared: Arc::new(Shared { hub, control, links, draining, access }) }
+        let (journal, feed) = (Arc::default(), Arc::new(Feed::new(MAX_LISTENERS)));
+        hub.metrics().know_limits(&[events::LIMIT]);
+        Self { shared: Arc::new(Shared { hub, control, links, draining, access, journal, feed }) }
     }
 
     /// Asks `access` who may see and change what; otherwise everybody may.
@@ -84,6 +95,24 @@ impl Web {
     pub fn with_access(mut self, access: Arc<Access>) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.access = access;
+        }
+        self
+    }
+
+    /// Shows the log lines of streams from here.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Arc<Journal>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.journal = journal;
+        }
+        self
+    }
+
+    /// So many at most are told events.
+    #[must_use]
+    pub fn with_listeners(mut self, most: u32) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.feed = Arc::new(Feed::new(most));
         }
         self
     }
@@ -143,6 +172,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
         ("/readyz", get(ready)),
         ("/healthz", get(async || "ok\n")),
         ("/api/v1/openapi.json", get(api::description)),
+        (events::PATH, get(events::events)),
         ("/api/v1/streams", get(api::streams)),
         ("/api/v1/streams/{*path}", any(api::stream)),
         ("/api/v1/viewers/{id}", delete(api::disconnect)),
@@ -157,6 +187,9 @@ async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) 
         (StatusCode::OK, "ok\n")
     }
 }
+
+/// Most listeners to events, where nobody says otherwise.
+const MAX_LISTENERS: u32 = 64;
 
 /// Bytes of a request's body. A stream's configuration has some hundred.
 const MAX_BODY: usize = 64 * 1024;

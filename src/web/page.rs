@@ -62,7 +62,8 @@ fn row(rows: &mut String, stream: &StreamState) {
             format!("<span class=\"words\">{}</span>", Escaped(text))
         }
     };
-    let url = words(stream.urls.rtsp.as_deref().unwrap_or_default());
+    let url = stream.urls.as_ref().and_then(|urls| urls.rtsp.as_deref());
+    let url = words(url.unwrap_or_default());
     let why = words(source.why.as_deref().unwrap_or_default());
     let numbers = [
         stream.fps.map(|fps| format!("{fps:.1}")),
@@ -114,6 +115,7 @@ mod tests {
     use crate::hub::Hub;
     use crate::metrics::Metrics;
     use crate::vocabulary::FailureClass;
+    use crate::web::snapshot::Urls;
 
     #[test]
     fn what_a_camera_says_stays_text() {

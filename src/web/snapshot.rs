@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::troubles::{ErrorState, OutagesState};
+use crate::codec::{ParameterSets, Picture};
 use crate::hub::{Failure, Status, Stream, TrackStats, Viewer};
 use crate::metrics::TrackMetrics;
 use crate::rtp::WallTime;
@@ -15,14 +16,21 @@ use crate::vocabulary::{Phase, Transport};
 #[derive(Debug, Serialize)]
 pub(super) struct StreamState {
     pub(super) name: String,
-    pub(super) urls: Urls,
+    /// Left out where it is not known who asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) urls: Option<Urls>,
     pub(super) source: SourceState,
     /// Frames a second of the first video track, or of the first track where there is no video; `None` without tracks.
     pub(super) fps: Option<f64>,
     /// Bits a second of all tracks.
     pub(super) bit_rate: u64,
+    /// The part of the packets of the last minute that got lost on the way from the camera, from 0 to 1; `null` where none
+    /// came.
+    pub(super) loss: Option<f64>,
     pub(super) tracks: Vec<TrackState>,
     pub(super) viewers: ViewerCount,
+    /// Frames left out for viewers, since the start: they read too slowly, or their network lost too much.
+    dropped: u64,
     /// `None` while nothing has been sent to anybody who watches.
     pub(super) latency_ms: Option<Latency>,
 }
@@ -30,8 +38,10 @@ pub(super) struct StreamState {
 /// Where to watch a stream.
 #[derive(Debug, Serialize)]
 pub(super) struct Urls {
-    /// `None` = the RTSP server is off.
+    /// Over TLS where there is nothing else; `null` = the RTSP server is off.
     pub(super) rtsp: Option<String>,
+    /// Over TLS; `null` = it is off.
+    pub(super) rtsps: Option<String>,
 }
 
 /// What a stream's source does.
@@ -44,6 +54,10 @@ pub(super) struct SourceState {
     attempt: u32,
     /// Seconds.
     next_try_in: Option<f64>,
+    /// The same as a time.
+    next_try_at: Option<String>,
+    /// For how many seconds it has delivered without an end; `null` while it does not.
+    uptime: Option<f64>,
     /// Sessions that delivered.
     sessions: u64,
     transport: Option<&'static str>,
@@ -79,6 +93,15 @@ pub(super) struct TrackState {
     encoding: Option<String>,
     payload_type: u8,
     clock_rate: u32,
+    /// Of audio.
+    channels: Option<u16>,
+    /// Of the pictures, in pixels; `null` as long as the camera has not said.
+    width: Option<u32>,
+    height: Option<u32>,
+    /// Such as `High`, of H.264 and H.265.
+    profile: Option<&'static str>,
+    /// Such as `4.1`, of H.264 and H.265.
+    level: Option<String>,
     fps: f64,
     /// Bits a second.
     bit_rate: u64,
@@ -128,8 +151,8 @@ pub(super) struct ViewerState {
 }
 
 impl StreamState {
-    /// The state at `now`. `rtsp` is the address to watch it at.
-    pub(super) fn new(stream: &Stream, rtsp: Option<String>, now: Instant) -> Self {
+    /// The state at `now`, and the addresses to watch it at.
+    pub(super) fn new(stream: &Stream, urls: Option<Urls>, now: Instant) -> Self {
         let status = stream.status().borrow().clone();
         let elapsed = stream.elapsed(now);
         let described = status.described.iter().flat_map(|described| &described.description.tracks);
@@ -141,11 +164,13 @@ impl StreamState {
         let over = |transport| viewers.iter().filter(|viewer| viewer.transport == transport).count();
         Self {
             name: stream.name().to_owned(),
-            urls: Urls { rtsp },
+            urls,
             source: SourceState::new(stream, &status, now),
             fps: tracks.iter().find(|track| track.kind == "video").or(tracks.first()).map(|track| track.fps),
             bit_rate: tracks.iter().map(|track| track.bit_rate).sum(),
+            loss: stream.loss().map(|loss| rounded(loss, 6)),
             tracks,
+            dropped: stream.metrics().all_skipped(),
             viewers: ViewerCount {
                 count: viewers.len(),
                 tcp: over(Transport::Tcp),
@@ -168,6 +193,10 @@ impl SourceState {
             since: time_of(stream, status.since),
             attempt: status.attempt,
             next_try_in: next_try_in.map(|wait| rounded(wait.as_secs_f64(), 3)),
+            next_try_at: status.next_try.map(|next| time_of(stream, next)),
+            uptime: status
+                .live_since()
+                .map(|since| rounded(now.saturating_duration_since(since).as_secs_f64(), 3)),
             sessions: status.sessions,
             transport: status.transport.map(Transport::as_str),
             last_failure: status.last_failure.as_ref().map(|failure| FailureState {
@@ -212,7 +241,16 @@ fn decision(status: &Status, next_try_in: Option<Duration>) -> String {
 impl TrackState {
     fn new(track: &Track, stats: &TrackStats, metrics: &TrackMetrics, now: Duration) -> Self {
         let seconds = |duration: Duration| rounded(duration.as_secs_f64(), 3);
+        let fmtp = track.fmtp.as_deref().unwrap_or_default();
+        let picture = Picture::of(track.codec, &ParameterSets::from_fmtp(track.codec, fmtp));
+        let size = picture.map(|picture| (picture.width, picture.height));
+        let size = size.or(stats.size.map(|(width, height)| (width.into(), height.into())));
         Self {
+            channels: track.channels,
+            width: size.map(|(width, _)| width),
+            height: size.map(|(_, height)| height),
+            profile: picture.map(|picture| picture.profile),
+            level: picture.map(|picture| format!("{}.{}", picture.level / 10, picture.level % 10)),
             id: track.id.0,
             kind: track.kind.clone(),
             codec: track.codec.name(),
@@ -269,7 +307,7 @@ pub(super) fn time_of(stream: &Stream, instant: Instant) -> String {
 }
 
 /// UTC to the millisecond, such as `2026-03-01T12:00:00.250Z`.
-fn rfc3339(time: WallTime) -> String {
+pub(super) fn rfc3339(time: WallTime) -> String {
     let time = jiff::Timestamp::from_nanosecond(i128::from(time.0));
     // 64 bits of nanoseconds end in 2262, the library's times in 9999.
     time.map_or_else(|_| String::new(), |time| format!("{time:.3}"))

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("hub", 3),
     ("workers", 3),
     ("config", 2),
+    ("journal", 2),
     ("metrics", 2),
     ("tls", 2),
     ("rtp", 1),

@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod events;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::vocabulary::{FailureClass, TrackId, Transport};
 struct Site {
     hub: Arc<Hub>,
     access: Arc<Access>,
+    journal: Arc<Journal>,
     commands: mpsc::Receiver<Command>,
     draining: CancellationToken,
     stop: CancellationToken,
@@ -43,6 +45,10 @@ struct Answer {
 
 impl Site {
     async fn start() -> Self {
+        Self::start_with(|web| web).await
+    }
+
+    async fn start_with(change: impl FnOnce(Web) -> Web) -> Self {
         let hub = Arc::new(Hub::new(Arc::new(Metrics::new())));
         let (control, commands) = Control::channel();
         let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
@@ -50,11 +56,13 @@ impl Site {
         let access = Arc::new(Access::open(Arc::clone(hub.metrics())));
         let web =
             Web::new(Arc::clone(&hub), control, links, draining.clone()).with_access(Arc::clone(&access));
+        let journal = Arc::new(Journal::default());
+        let web = change(web.with_journal(Arc::clone(&journal)));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut running = JoinSet::new();
         running.spawn(web.run(listener, stop.clone()));
-        Self { hub, access, commands, draining, stop, address, running }
+        Self { hub, access, journal, commands, draining, stop, address, running }
     }
 
     async fn get(&self, path: &str) -> Answer {

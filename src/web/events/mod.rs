@@ -1,0 +1,74 @@
+//! `/api/v1/events`: what changes, told as it changes (server-sent events,
+//! [HTML section 9.2](https://html.spec.whatwg.org/multipage/server-sent-events.html)).
+//!
+//! | event | data |
+//! |---|---|
+//! | `streams` | first: all streams, as `/api/v1/streams` gives them |
+//! | `stream` | a stream that changed, as `/api/v1/streams/{name}` gives it: at once when its source does something else, otherwise once a second |
+//! | `removed` | `{"name"}` of a stream that is no more |
+//! | `viewers` | with `?stream=NAME`: as `/api/v1/streams/{name}/viewers` gives them, once a second where they changed |
+//! | `log` | with `?stream=NAME`: as `/api/v1/streams/{name}/log` gives them, first the last lines, then those that came since |
+//!
+//! It ends when the relay stops, and when other access rules come into force: a browser connects anew by itself, and is
+//! asked again who it is.
+
+mod feed;
+mod listener;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, Uri};
+use axum::response::IntoResponse;
+use axum::response::sse::{KeepAlive, Sse};
+use futures_util::stream;
+
+pub(super) use feed::Feed;
+use listener::Listener;
+
+use super::Shared;
+use super::answer::Refusal;
+use super::api::Host;
+
+/// The events.
+pub(super) async fn events(
+    State(shared): State<Arc<Shared>>,
+    host: Host,
+    uri: Uri,
+) -> Result<impl IntoResponse, Refusal> {
+    let only = narrowed(&uri);
+    if let Some(name) = &only
+        && shared.hub.find(name).is_none()
+    {
+        return Err(Refusal::no_stream(name));
+    }
+    let Some(place) = shared.feed.listen(&shared.hub) else {
+        shared.hub.metrics().limit_reached(LIMIT);
+        let error = format!(
+            "{} listeners have events told already: close a page, or raise {LIMIT} in the configuration",
+            shared.feed.limit()
+        );
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error));
+    };
+    let listener = Listener::new(shared, host, place, only);
+    let events = Sse::new(stream::unfold(listener, Listener::next));
+    let events = events.keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("still here"));
+    // nginx would hold back what is told.
+    Ok(([(HeaderName::from_static("x-accel-buffering"), "no")], events))
+}
+
+/// The one stream that is asked for, as the access rules have to see it, too.
+pub(super) fn narrowed(uri: &Uri) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(uri.query()?.as_bytes());
+    pairs.find(|(name, _)| name == "stream").map(|(_, value)| value.into_owned())
+}
+
+/// The path, for the access rules.
+pub(super) const PATH: &str = "/api/v1/events";
+
+/// The limit of listeners, by its key in the configuration.
+pub(super) const LIMIT: &str = "http.max_listeners";
+
+/// How often something is said when there is nothing to say. Proxies give up after a minute without a word.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
