@@ -58,6 +58,10 @@ labels! {
         Tls => "tls",
         /// UDP unicast on a pair of ports.
         Udp => "udp",
+        /// Interleaved in the messages of a WebSocket, to a browser.
+        WebSocket => "websocket",
+        /// Put together to whole pictures in an answer of HTTP, to a browser.
+        Http => "http",
     }
 }
 

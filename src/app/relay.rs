@@ -19,9 +19,9 @@ use crate::config::{Config, StreamName, Tls};
 use crate::hub::Hub;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
-use crate::server::{Door, Mounts, Server, UdpPorts};
+use crate::server::{Door, Mounts, Server, UdpPorts, Upgraded, WebSockets};
 use crate::tls::Certificates;
-use crate::web::{Change, Command, Control, Links, Web};
+use crate::web::{Change, Command, Control, Links, LiveDoor, LiveViewer, Web};
 use crate::workers::Workers;
 
 pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> anyhow::Result<Stopped> {
@@ -82,6 +82,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
         stop.clone(),
     )
     .with_access(Arc::clone(&access));
+    let websockets = server.websockets();
     let (control, mut commands) = Control::channel();
     let links = Links {
         rtsp_port: addresses.rtsp.map(|address| address.port()),
@@ -90,7 +91,8 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
     let web = Web::new(Arc::clone(&hub), control, links, draining.clone())
         .with_access(Arc::clone(&access))
         .with_journal(journal)
-        .with_listeners(config.http.max_listeners);
+        .with_listeners(config.http.max_listeners)
+        .with_live(live_door(websockets));
 
     addresses.announce(&config, &mode);
     let grace = config.shutdown_grace;
@@ -163,6 +165,14 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
             Ok(Stopped::Hastily)
         }
     }
+}
+
+/// Where browsers go from the sidecar to the RTSP server.
+fn live_door(websockets: WebSockets) -> LiveDoor {
+    LiveDoor::new(move |viewer| {
+        let LiveViewer { socket, keys, read, peer, stream, query, user_agent } = viewer;
+        websockets.take(Upgraded { socket, keys, read, peer, stream, query, user_agent });
+    })
 }
 
 /// The certificate for the TLS ports to begin with.

@@ -423,7 +423,7 @@ impl Connection {
 }
 
 /// Until then; forever where there is no such moment.
-async fn reached(moment: Option<Instant>) {
+pub(super) async fn reached(moment: Option<Instant>) {
     match moment {
         Some(moment) => time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
@@ -461,19 +461,19 @@ async fn next_media(sessions: &[Subscriber]) -> (usize, Next) {
 /// Bytes that the kernel takes for a viewer beyond what is on its way: a quarter of a second at 4 Mbit/s. Without a bound
 /// the send buffer grows to 4 MiB, eight seconds: of a viewer over loopback that reads a stream of 4 Mbit/s at half its rate
 /// at most 457 KiB stood in the send queue within 20 s, and 3824 KiB without this option (`ss -tn`).
-const MAX_UNSENT: u32 = 128 << 10;
+pub(super) const MAX_UNSENT: u32 = 128 << 10;
 
 /// Bytes read at once.
-const READ: usize = 4096;
+pub(super) const READ: usize = 4096;
 
 /// A viewer that does not read its answers is not given more than this; then its requests wait as well.
-const MAX_UNREAD: usize = 64 << 10;
+pub(super) const MAX_UNREAD: usize = 64 << 10;
 
 /// An empty input buffer larger than this is given back.
 const MAX_IDLE_INPUT: usize = 4 << 10;
 
 /// The longest the deadlines of a connection go unlooked at: what begins in between is late by this much at most.
-const TICK: Duration = Duration::from_secs(2);
+pub(super) const TICK: Duration = Duration::from_secs(2);
 
 /// How long the last words to a viewer may take.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);

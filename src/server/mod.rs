@@ -4,7 +4,7 @@
 //! writes its answers. Media is written by the worker's fan-out (module `fanout`), one task for each stream, and by a
 //! viewer's own task only where it has fallen behind. A session over TCP belongs to its connection and ends with it; RFC 2326 section 1.1 would let it
 //! live on, and no player makes use of that. A session over UDP is a task of its own and is reached by its id from any
-//! connection of the same address.
+//! connection of the same address. A browser's session comes from the sidecar ([`WebSockets`]), and is then one over TCP.
 
 mod access;
 mod admission;
@@ -23,6 +23,7 @@ mod secure;
 mod session;
 mod tunnel;
 mod udp;
+mod websocket;
 
 use std::fs::File;
 use std::io;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 pub use mount::Mounts;
 pub use playback::{ClipMount, ClipSettings};
 pub use udp::UdpPorts;
+pub use websocket::{Upgraded, WebSockets};
 
 use crate::access::Access;
 use crate::config::Capacity;

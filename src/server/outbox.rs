@@ -10,6 +10,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::secure::Secure;
+use super::websocket::{Head, Opcode};
 use crate::vocabulary::Transport;
 
 /// A connection's socket, and the bytes that it has not taken yet.
@@ -26,6 +27,8 @@ pub(super) struct Outbox {
     socket: TcpStream,
     /// Over TLS; what waits is sealed already.
     secure: Option<Secure>,
+    /// Each burst is a message of a WebSocket.
+    in_messages: bool,
     waiting: RefCell<Waiting>,
 }
 
@@ -42,12 +45,26 @@ impl Outbox {
     /// The writing side of `socket`, over TLS where there are keys.
     pub(super) fn new(socket: TcpStream, secure: Option<Secure>) -> Self {
         let waiting = Waiting { bytes: Vec::new(), written: 0, progress: Instant::now() };
-        Self { socket, secure, waiting: RefCell::new(waiting) }
+        Self { socket, secure, in_messages: false, waiting: RefCell::new(waiting) }
+    }
+
+    /// The same for a WebSocket.
+    pub(super) fn of_messages(socket: TcpStream, secure: Option<Secure>) -> Self {
+        Self { in_messages: true, ..Self::new(socket, secure) }
     }
 
     /// How interleaved media travels here.
     pub(super) fn transport(&self) -> Transport {
-        if self.secure.is_some() { Transport::Tls } else { Transport::Tcp }
+        match (self.in_messages, &self.secure) {
+            (true, _) => Transport::WebSocket,
+            (false, Some(_)) => Transport::Tls,
+            (false, None) => Transport::Tcp,
+        }
+    }
+
+    /// What goes in front of `length` bytes of interleaved media, if anything does.
+    pub(super) fn head(&self, length: usize) -> Option<Head> {
+        self.in_messages.then(|| Head::new(Opcode::Binary, length))
     }
 
     /// Puts what was read from the socket, as it came, into `input` as it was meant. Returns whether the other side has said
@@ -123,7 +140,7 @@ impl Outbox {
         while waiting.len() == 0 && !parts.is_empty() {
             let written = match &*parts {
                 [one] => self.write(one),
-                several => self.socket.try_write_vectored(several),
+                several => self.write_vectored(several),
             };
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -147,6 +164,14 @@ impl Outbox {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match SockRef::from(&self.socket).send(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.try_write(bytes),
+            sent => sent,
+        }
+    }
+
+    /// The same with several pieces.
+    fn write_vectored(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match SockRef::from(&self.socket).send_vectored(parts) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.try_write_vectored(parts),
             sent => sent,
         }
     }

@@ -35,10 +35,8 @@ pub(super) async fn shake(
     let shaken = time::timeout(limit, certificates.acceptor().accept(socket).into_fallible()).await;
     let (error, socket) = match shaken {
         Ok(Ok(stream)) => {
-            let (socket, mut connection) = stream.into_inner();
-            // The outbox bounds what waits: it takes no burst before the last one is written.
-            connection.set_buffer_limit(None);
-            return Some((socket, Secure(RefCell::new(Box::new(connection)))));
+            let (socket, connection) = stream.into_inner();
+            return Some((socket, Secure::new(Box::new(connection))));
         }
         Ok(Err((error, socket))) => (error, Some(socket)),
         Err(_) => (io::ErrorKind::TimedOut.into(), None),
@@ -58,6 +56,13 @@ pub(super) fn is_hello(bytes: &[u8]) -> bool {
 }
 
 impl Secure {
+    /// The keys of a handshake that is done.
+    pub(super) fn new(mut connection: Box<ServerConnection>) -> Self {
+        // The outbox bounds what waits: it takes no burst before the last one is written.
+        connection.set_buffer_limit(None);
+        Self(RefCell::new(connection))
+    }
+
     /// Seals `parts` and hands the records to `wire`, which takes them all.
     ///
     /// # Errors

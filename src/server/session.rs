@@ -263,7 +263,7 @@ impl Session {
         self.touch();
         let mut ended = false;
         let answered = match request.method {
-            Method::Play => self.scope(uri).and_then(|scope| self.play(request, scope)),
+            Method::Play => self.scope(uri).and_then(|scope| self.play(range_of(request)?, scope)),
             Method::Pause => self.scope(uri).and_then(|scope| self.pause(scope)),
             Method::Teardown => self.scope(uri).map(|scope| {
                 ended = self.tear_down(scope);
@@ -323,11 +323,11 @@ impl Session {
         }
     }
 
-    fn play(&mut self, request: &Request, scope: Option<TrackId>) -> Result<Response, Status> {
-        let range = match request.headers.get("Range") {
-            Some(range) => Some(Range::parse(range).map_err(|_| Status::INVALID_RANGE)?),
-            None => None,
-        };
+    /// Plays the tracks of `scope` (all when `None`), as PLAY with this `Range` does.
+    ///
+    /// # Errors
+    /// 454 when the stream is gone, 455 when no track is set up, 457 for a range that is not to be had.
+    pub(super) fn play(&mut self, range: Option<Range>, scope: Option<TrackId>) -> Result<Response, Status> {
         if self.mount.is_gone() {
             return Err(Status::SESSION_NOT_FOUND);
         }
@@ -400,7 +400,11 @@ impl Session {
         Ok(Response::new(Status::OK).header("Range", range).header("RTP-Info", rtp_info::format(&infos)))
     }
 
-    fn pause(&mut self, scope: Option<TrackId>) -> Result<Response, Status> {
+    /// Pauses the tracks of `scope` (all when `None`), as PAUSE does.
+    ///
+    /// # Errors
+    /// 455 when no track is set up.
+    pub(super) fn pause(&mut self, scope: Option<TrackId>) -> Result<Response, Status> {
         let (state, answer) = match self.take_state() {
             State::Init(init) => (State::Init(init), Err(Status::METHOD_NOT_VALID)),
             State::Ready(ready) => (State::Ready(ready), Ok(Response::new(Status::OK))),
@@ -463,4 +467,10 @@ impl Session {
             },
         )
     }
+}
+
+/// The `Range` that PLAY asks for, if any.
+fn range_of(request: &Request) -> Result<Option<Range>, Status> {
+    let parse = |range| Range::parse(range).map_err(|_| Status::INVALID_RANGE);
+    request.headers.get("Range").map(parse).transpose()
 }

@@ -163,7 +163,7 @@ impl Described {
         let mut refused = None;
         for (track, &index) in self.description.tracks.iter().zip(&self.indices) {
             let transport = match transport {
-                Transport::Tcp | Transport::Tls => {
+                Transport::Tcp | Transport::Tls | Transport::WebSocket | Transport::Http => {
                     client::Transport::Tcp(client::TcpTransportOptions::default())
                 }
                 Transport::Udp => client::Transport::Udp(client::UdpTransportOptions::default()),

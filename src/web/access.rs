@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::Shared;
 use super::answer::Refusal;
-use super::api::stream_of;
-use crate::access::{self, Schemes, Visitor, Wish};
+use super::api::{Target, target_of};
+use crate::access::{self, Schemes, Visitor, Wish, link};
 use crate::config::Action;
 
 /// Where a request came from, and how; put into every request by its connection.
@@ -22,8 +22,8 @@ pub(super) struct Peer {
     pub(super) secure: bool,
 }
 
-/// Lets a request pass, or refuses it. Health checks pass always; what changes something needs `control`, everything
-/// else `metrics`.
+/// Lets a request pass, or refuses it. Health checks pass always; a live picture needs `watch`, what changes something
+/// `control`, everything else `metrics`.
 ///
 /// A log-in is Basic, which every browser and scraper can do. It is offered where nobody can listen, over TLS and
 /// to a client on this machine, and elsewhere only where `login.basic` says so.
@@ -36,13 +36,19 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, request: Request, n
             .into_response();
     };
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let stream = stream_of(request.uri());
+    let target = target_of(request.uri());
+    let watches = target.as_ref().is_some_and(Target::is_watched);
+    let token = request.uri().query().and_then(link::token);
     let wish = Wish {
-        action: if reads { Action::Metrics } else { Action::Control },
-        stream: stream.as_deref(),
+        action: match (reads, watches) {
+            (true, true) => Action::Watch,
+            (true, false) => Action::Metrics,
+            (false, _) => Action::Control,
+        },
+        stream: target.as_ref().map(Target::name),
         method: request.method().as_str(),
         authorization: request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()),
-        token: None,
+        token,
     };
     let unheard = secure || peer.ip().to_canonical().is_loopback();
     let mut visitor = Visitor::new(peer.ip(), Schemes { digest: false, basic: unheard });

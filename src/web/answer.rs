@@ -1,7 +1,7 @@
 //! Answers that are not what was asked for: JSON, with words.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -13,13 +13,13 @@ pub(super) struct Refusal {
     status: StatusCode,
     error: String,
     problems: Option<Problems>,
-    /// What would be possible, where the method was not.
-    allow: Option<&'static str>,
+    /// A header that says more, such as what would be possible where the method was not.
+    header: Option<(HeaderName, &'static str)>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self { status, error: error.into(), problems: None, allow: None }
+        Self { status, error: error.into(), problems: None, header: None }
     }
 
     pub(super) fn not_found(error: impl Into<String>) -> Self {
@@ -41,7 +41,16 @@ impl Refusal {
 
     pub(super) fn method_not_allowed(allow: &'static str) -> Self {
         let error = format!("possible here: {allow}");
-        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, error) }
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, error).with_header(header::ALLOW, allow)
+    }
+
+    pub(super) fn forbidden(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, error)
+    }
+
+    /// The same with this header.
+    pub(super) fn with_header(self, name: HeaderName, value: &'static str) -> Self {
+        Self { header: Some((name, value)), ..self }
     }
 }
 
@@ -52,8 +61,8 @@ impl IntoResponse for Refusal {
             problems.into_iter().map(|problem| ProblemBody { key: problem.key, message: problem.message });
         let body = RefusalBody { error: self.error, problems: problems.collect() };
         let mut response = (self.status, Json(body)).into_response();
-        if let Some(allow) = self.allow {
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }

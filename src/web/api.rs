@@ -17,7 +17,7 @@ use super::answer::Refusal;
 use super::control::{Change, Unanswered};
 use super::past::{HistoryState, Log};
 use super::snapshot::{StreamState, Urls, ViewerState};
-use super::{Links, Shared, events, guard, qr};
+use super::{Links, Shared, events, guard, live, qr};
 use crate::config::{Problem, Problems, StreamName};
 use crate::hub::Stream;
 use crate::vocabulary::Disconnect;
@@ -44,6 +44,7 @@ pub(super) async fn stream(
     State(shared): State<Arc<Shared>>,
     host: Host,
     Target { name, part }: Target,
+    watch: live::Watch,
     method: Method,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
@@ -73,6 +74,11 @@ pub(super) async fn stream(
             find()?.request_reconnect();
             Ok((StatusCode::ACCEPTED, Json(Asked { name })).into_response())
         }
+        (Part::Live, "GET") => live::socket(&shared, &*find()?, watch),
+        (Part::Moving, "GET") => live::moving(&shared, find()?, watch).await,
+        (Part::Still, "GET" | "HEAD") => live::still(find()?).await,
+        (Part::Live | Part::Moving, _) => Err(Refusal::method_not_allowed("GET")),
+        (Part::Still, _) => Err(Refusal::method_not_allowed("GET, HEAD")),
         (Part::Stream, _) => Err(Refusal::method_not_allowed("GET, HEAD, PUT, DELETE")),
         (Part::Viewers | Part::History | Part::Log | Part::Qr, _) => {
             Err(Refusal::method_not_allowed("GET, HEAD"))
@@ -191,7 +197,8 @@ impl<S: Sync> FromRequestParts<S> for Host {
 
 /// What `/api/v1/streams/…` names: names of streams may have slashes in them.
 ///
-/// A last segment `viewers`, `reconnect` and so on ([`PARTS`]) is always that part of the stream before it. A stream that is itself called
+/// A last segment `viewers`, `reconnect`, `live` and so on ([`PARTS`]) is always that part of the stream before it. A stream
+/// that is itself called
 /// `a/viewers` is reached with its slash escaped: `/api/v1/streams/a%2Fviewers`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
@@ -207,18 +214,34 @@ pub(super) enum Part {
     History,
     Log,
     Qr,
+    Live,
+    Moving,
+    Still,
 }
 
 /// Parts of a stream, by the end of the path.
-pub(super) const PARTS: [(&str, Part); 5] = [
+pub(super) const PARTS: [(&str, Part); 8] = [
     ("/viewers", Part::Viewers),
     ("/reconnect", Part::Reconnect),
     ("/history", Part::History),
     ("/log", Part::Log),
     ("/qr.svg", Part::Qr),
+    ("/live", Part::Live),
+    ("/mjpeg", Part::Moving),
+    ("/snapshot.jpg", Part::Still),
 ];
 
 impl Target {
+    /// The stream.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is the picture that is asked for.
+    pub(super) fn is_watched(&self) -> bool {
+        matches!(self.part, Part::Live | Part::Moving | Part::Still)
+    }
+
     /// `raw` is the path as sent, `path` the part after `streams/` with its escapes undone.
     fn new(raw: &str, path: String) -> Self {
         for (suffix, part) in PARTS {
@@ -246,16 +269,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
     }
 }
 
-/// The stream that a request's path is about, for the rules; `None` where it is about no single one. It is read as
-/// [`Target`] is, so that no spelling leads around a rule.
-pub(super) fn stream_of(uri: &Uri) -> Option<String> {
+/// What a request's path is about, for the rules; `None` where that is no single stream. It is read as the extractor
+/// does, so that no spelling leads around a rule.
+pub(super) fn target_of(uri: &Uri) -> Option<Target> {
     let path = uri.path();
     if path == events::PATH {
-        return events::narrowed(uri);
+        return events::narrowed(uri).map(|name| Target { name, part: Part::Stream });
     }
     let encoded = path.strip_prefix("/api/v1/streams/")?;
     let decoded = crate::config::percent_decode(encoded);
-    Some(Target::new(path, decoded).name)
+    Some(Target::new(path, decoded))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ macro_rules! files {
 const FILES: &[(&str, &str)] = &files![
     "base.css" "wall.css" "detail.css" "dialog.css"
     "app.js" "api.js" "charts.js" "day.js" "detail.js" "dom.js" "facts.js" "feed.js" "fit.js" "format.js" "live.js"
+    "live-audio.js" "live-canvas.js" "live-jpeg.js" "live-mp4.js" "live-mse.js" "live-numbers.js" "live-rtp.js" "live-video.js"
     "log.js" "pictures.js" "player.js" "route.js" "scale.js" "settings.js" "spells.js" "streams.js" "trouble.js"
     "viewers.js" "wall.js"
 ];

@@ -12,10 +12,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
+use bytes::Bytes;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
+use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,6 +25,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{self, Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConnection;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Peer;
@@ -106,7 +110,7 @@ async fn secured(
 
 async fn connection<S>(socket: S, peer: SocketAddr, secure: bool, router: Router, stop: CancellationToken)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -117,7 +121,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_PATIENCE)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(socket), service);
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades();
     let mut served = pin!(served);
     let ended = tokio::select! {
         ended = &mut served => ended,
@@ -128,6 +133,19 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "an HTTP connection failed");
+    }
+}
+
+/// The socket under a connection that goes on as something else, its keys, and what was read of it already.
+pub(super) fn taken_apart(upgraded: Upgraded) -> Option<(TcpStream, Option<Box<ServerConnection>>, Bytes)> {
+    match upgraded.downcast::<TokioIo<Progress<TcpStream>>>() {
+        Ok(Parts { io, read_buf, .. }) => Some((io.into_inner().socket, None, read_buf)),
+        Err(upgraded) => {
+            let secure = upgraded.downcast::<TokioIo<TlsStream<Progress<TcpStream>>>>();
+            let Parts { io, read_buf, .. } = secure.ok()?;
+            let (socket, keys) = io.into_inner().into_inner();
+            Some((socket.socket, Some(Box::new(keys)), read_buf))
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) async fn same_origin(request: Request, next: Next) -> Response {
 }
 
 /// A program that is no browser sends neither header.
-fn is_same_origin(uri: &Uri, headers: &HeaderMap) -> bool {
+pub(super) fn is_same_origin(uri: &Uri, headers: &HeaderMap) -> bool {
     // `same-site` is another port or another subdomain; `none` is the visitor's own doing.
     let fetched = headers.get_all("sec-fetch-site");
     if fetched.iter().any(|site| site != "same-origin" && site != "none") {

@@ -7,6 +7,7 @@
 //! | `/livez`, `/readyz`, `/healthz` | the process; a dead camera never fails them, `readyz` is 503 while draining |
 //! | `/api/v1/streams`, `/api/v1/streams/{name}` | streams; `PUT` and `DELETE` change them |
 //! | `/api/v1/streams/{name}/viewers`, `DELETE /api/v1/viewers/{id}` | viewers |
+//! | `/api/v1/streams/{name}/live`, `/mjpeg`, `/snapshot.jpg` | live pictures (module `live`) |
 //! | `POST /api/v1/streams/{name}/reconnect` | a new upstream session, now |
 //! | `/api/v1/streams/{name}/history`, `…/log`, `…/qr.svg` | the last day and hour, the last log lines, the URL for a telephone |
 //! | `/api/v1/events` | what changes, as it changes (server-sent events) |
@@ -24,6 +25,7 @@ mod connections;
 mod control;
 mod events;
 mod guard;
+mod live;
 mod page;
 mod past;
 mod qr;
@@ -45,6 +47,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use control::{Change, Command, Control};
+pub use live::{LiveDoor, LiveViewer};
 
 use crate::access::Access;
 use crate::hub::Hub;
@@ -78,6 +81,8 @@ struct Shared {
     access: Arc<Access>,
     journal: Arc<Journal>,
     feed: Arc<Feed>,
+    /// `None` = nothing is to be watched over a WebSocket.
+    live: Option<LiveDoor>,
 }
 
 impl Web {
@@ -87,7 +92,7 @@ impl Web {
         let access = Arc::new(Access::open(Arc::clone(hub.metrics())));
         let (journal, feed) = (Arc::default(), Arc::new(Feed::new(MAX_LISTENERS)));
         hub.metrics().know_limits(&[events::LIMIT]);
-        Self { shared: Arc::new(Shared { hub, control, links, draining, access, journal, feed }) }
+        Self { shared: Arc::new(Shared { hub, control, links, draining, access, journal, feed, live: None }) }
     }
 
     /// Asks `access` who may see and change what; otherwise everybody may.
@@ -113,6 +118,15 @@ impl Web {
     pub fn with_listeners(mut self, most: u32) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.feed = Arc::new(Feed::new(most));
+        }
+        self
+    }
+
+    /// Hands browsers that watch over a WebSocket to `live`.
+    #[must_use]
+    pub fn with_live(mut self, live: LiveDoor) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.live = Some(live);
         }
         self
     }

@@ -128,7 +128,8 @@ mod tests {
             Duration::from_secs(1),
             "<i>why</i>".to_owned(),
         );
-        let stream = StreamState::new(publisher.stream(), Some("rtsp://\"><b>".to_owned()), Instant::now());
+        let urls = Urls { rtsp: Some("rtsp://\"><b>".to_owned()), rtsps: None };
+        let stream = StreamState::new(publisher.stream(), Some(urls), Instant::now());
         let page = render(&[stream]);
         assert!(page.contains("404 &lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &quot;&amp;{{summary}}"));
         assert!(page.contains("rtsp://&quot;&gt;&lt;b&gt;") && page.contains("&lt;i&gt;why&lt;/i&gt;"));

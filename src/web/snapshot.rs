@@ -125,6 +125,8 @@ pub(super) struct ViewerCount {
     tcp: usize,
     tls: usize,
     udp: usize,
+    websocket: usize,
+    http: usize,
 }
 
 /// From a packet's arrival to its hand-over to the kernel, over the viewers.
@@ -176,6 +178,8 @@ impl StreamState {
                 tcp: over(Transport::Tcp),
                 tls: over(Transport::Tls),
                 udp: over(Transport::Udp),
+                websocket: over(Transport::WebSocket),
+                http: over(Transport::Http),
             },
             latency_ms: Latency::over(
                 viewers.iter().filter(|viewer| viewer.packets() > 0).map(|v| v.latency()),

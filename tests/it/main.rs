@@ -13,6 +13,7 @@ mod file_server;
 mod floors;
 mod fuzzing;
 mod instant_start;
+mod live;
 mod machine;
 mod nat;
 mod on_demand;

@@ -156,7 +156,9 @@ impl TransportSpec {
             return None;
         }
         match self.lower {
-            Transport::Tcp | Transport::Tls => Some(Offer::Tcp(self.interleaved)),
+            Transport::Tcp | Transport::Tls | Transport::WebSocket | Transport::Http => {
+                Some(Offer::Tcp(self.interleaved))
+            }
             Transport::Udp => {
                 let Ports { rtp, rtcp: Some(rtcp) } = self.client_port? else { return None };
                 (rtp >= LOWEST_CLIENT_PORT).then_some(Offer::Udp(PortPair { rtp, rtcp }))

@@ -33,7 +33,7 @@ use super::outbox::Outbox;
 use super::session::{Next, Playing, Session};
 use super::udp::UdpPorts;
 use crate::hub::{Burst, Delivery};
-use crate::rtsp::{Request, Response, Uri};
+use crate::rtsp::{Request, Response, Status, Uri};
 use crate::vocabulary::{Disconnect, Transport};
 use crate::workers::Workers;
 use group::Membership;
@@ -90,6 +90,29 @@ impl Subscriber {
         workers: &Workers,
     ) -> (Response, bool) {
         let (response, ended) = self.session_mut().answer(request, uri);
+        self.follow(workers);
+        (response, ended)
+    }
+
+    /// Plays everything, as PLAY does.
+    ///
+    /// # Errors
+    /// As [`Session::play`].
+    pub(super) fn play(&mut self, workers: &Workers) -> Result<(), Status> {
+        self.session_mut().play(None, None)?;
+        self.follow(workers);
+        Ok(())
+    }
+
+    /// Pauses everything, as PAUSE does.
+    pub(super) fn pause(&mut self, workers: &Workers) {
+        // What does not play is paused.
+        let _ = self.session_mut().pause(None);
+        self.follow(workers);
+    }
+
+    /// Is among the viewers of its worker if it plays a live stream, and not otherwise.
+    fn follow(&mut self, workers: &Workers) {
         let live = {
             let mut session = self.session_mut();
             let stream = Arc::clone(session.mount().stream());
@@ -105,7 +128,6 @@ impl Subscriber {
                 self.membership = Some(Membership::join(&stream, &self.session, &self.line, workers));
             }
         }
-        (response, ended)
     }
 
     /// Waits for the next thing that the session's own task has to do. Cancel-safe; forever while not playing. To be

@@ -65,7 +65,10 @@ pub(super) fn send_whole(
         let Some(whole) = leased.lease.whole(burst, now, layout, copy) else { return Ok(None) };
         let taken = match (line, whole.to) {
             (Line::Connection(outbox), _) => {
-                outbox.media(&mut [IoSlice::new(copy)])?;
+                match outbox.head(copy.len()) {
+                    None => outbox.media(&mut [IoSlice::new(copy)])?,
+                    Some(head) => outbox.media(&mut [IoSlice::new(head.as_bytes()), IoSlice::new(copy)])?,
+                };
                 true
             }
             (Line::Ports(ports), To::Port(to)) => ports.send_whole(to, burst, copy),
@@ -106,9 +109,19 @@ pub(in crate::server) fn frame(carrier: Carrier, compound: &[u8], out: &mut Vec<
 
 /// Writes reports and the planned packets: one system call, unless the viewer has set up only some of many tracks.
 fn write(outbox: &Outbox, reports: &[u8], plan: &Plan, copy: &[u8]) -> io::Result<()> {
+    let length = reports.len() + plan.parts.iter().map(|part| part.range.len()).sum::<usize>();
+    if length == 0 {
+        return Ok(());
+    }
+    let head = outbox.head(length);
     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-    slices[0] = IoSlice::new(reports);
-    let mut used = usize::from(!reports.is_empty());
+    let mut used = 0;
+    for front in [head.as_ref().map_or(&[][..], |head| head.as_bytes()), reports] {
+        if !front.is_empty() {
+            slices[used] = IoSlice::new(front);
+            used += 1;
+        }
+    }
     let mut parts = plan.parts.iter().map(|part| part.range.clone()).peekable();
     while let Some(mut run) = parts.next() {
         while let Some(next) = parts.next_if(|next| next.start == run.end) {

@@ -238,10 +238,12 @@ impl Wire {
         let mut offers = Vec::new();
         for (index, track) in self.dialogue.description().tracks.iter().enumerate() {
             offers.push(match transport {
-                Transport::Tcp | Transport::Tls => Offer::Tcp(Channels::nth(index).ok_or_else(|| {
-                    let words = "the camera's SDP has more tracks than there are channels";
-                    Error::new(FailureClass::Protocol, words)
-                })?),
+                Transport::Tcp | Transport::Tls | Transport::WebSocket | Transport::Http => {
+                    Offer::Tcp(Channels::nth(index).ok_or_else(|| {
+                        let words = "the camera's SDP has more tracks than there are channels";
+                        Error::new(FailureClass::Protocol, words)
+                    })?)
+                }
                 Transport::Udp if multicast => Offer::Multicast,
                 Transport::Udp => {
                     let ports = Ports::bind(local).map_err(|error| no_ports(&error))?;

@@ -84,7 +84,7 @@ export class Pictures {
         const tile = this.#tiles.get(name);
         if (!tile || this.#playing.get(name) !== picture) return;
         tile.picture = status;
-        mark(tile, "data-picture", status.frame > 0 ? "shown" : null);
+        mark(tile, "data-picture", status.frame > 0 && status.state === "playing" ? "shown" : null);
       },
     });
     this.#playing.set(name, picture);

@@ -20,6 +20,7 @@ pub mod sdp;
 pub mod stamp;
 pub mod tls;
 pub mod viewer;
+pub mod websocket;
 
 use std::future::Future;
 use std::time::Duration;

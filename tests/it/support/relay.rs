@@ -11,10 +11,11 @@ use fanlight::hub::{Hub, Status, Stream};
 use fanlight::jpeg::Clip;
 use fanlight::metrics::Metrics;
 use fanlight::rtsp::Limits;
-use fanlight::server::{ClipMount, ClipSettings, Door, Mounts, Server, Settings, UdpPorts};
+use fanlight::server::{ClipMount, ClipSettings, Door, Mounts, Server, Settings, UdpPorts, Upgraded};
 use fanlight::source::{self, Sources};
 use fanlight::tls::{Certificates, Identity};
 use fanlight::vocabulary::{FailureClass, Phase};
+use fanlight::web::{Control, Links, LiveDoor, LiveViewer, Web};
 use fanlight::workers::Workers;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -43,6 +44,7 @@ pub struct Relay {
     pub workers: Workers,
     pub access: Arc<Access>,
     address: SocketAddr,
+    web: SocketAddr,
     tls: Option<(SocketAddr, Arc<Certificates>)>,
     stop: CancellationToken,
     stop_sources: CancellationToken,
@@ -94,6 +96,11 @@ impl Relay {
     /// Where it serves RTSP.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its sidecar is.
+    pub fn web_address(&self) -> SocketAddr {
+        self.web
     }
 
     /// Where it serves RTSP over TLS.
@@ -262,6 +269,16 @@ impl Builder {
         let server = Server::new(mounts, udp, self.settings, workers.clone(), stop.clone())
             .with_access(Arc::clone(&access));
         let server = if self.classic { server.with_classic() } else { server };
+        let websockets = server.websockets();
+        let (control, _) = Control::channel();
+        let web = Web::new(Arc::clone(&hub), control, Links::default(), stop.clone())
+            .with_access(Arc::clone(&access))
+            .with_live(LiveDoor::new(move |viewer| {
+                let LiveViewer { socket, keys, read, peer, stream, query, user_agent } = viewer;
+                websockets.take(Upgraded { socket, keys, read, peer, stream, query, user_agent });
+            }));
+        let sidecar = TcpListener::bind((loopback, 0)).await.expect("a port");
+        let web_address = sidecar.local_addr().expect("an address");
         let mut doors = vec![Door { listener, certificates: None }];
         let mut tls = None;
         if let Some(identity) = self.tls {
@@ -272,12 +289,15 @@ impl Builder {
         }
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.run_at(doors).await.expect("the server serves") });
+        let web_stop = stop.clone();
+        tasks.spawn(async move { web.run(sidecar, web_stop).await.expect("the sidecar serves") });
         Relay {
             hub,
             metrics,
             workers,
             access,
             address,
+            web: web_address,
             tls,
             stop,
             stop_sources,

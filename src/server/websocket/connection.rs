@@ -1,0 +1,409 @@
+//! One browser's connection, from the handshake to the closing frame.
+
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use serde::Deserialize;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use super::Upgraded;
+use super::frame::{self, Frame, FrameError, MAX_MESSAGE, Opcode};
+use super::hello::hello;
+use crate::config::SlowViewer;
+use crate::hub::Stream;
+use crate::sdp;
+use crate::server::Shared;
+use crate::server::admission::{Full, Place};
+use crate::server::connection::{FAREWELL, MAX_UNREAD, MAX_UNSENT, READ, TICK, reached};
+use crate::server::fanout::{Line, Subscriber};
+use crate::server::mount::Mount;
+use crate::server::outbox::{Outbox, hang_up};
+use crate::server::player::Carrier;
+use crate::server::secure::Secure;
+use crate::server::session::{Next, Session, Viewer};
+use crate::vocabulary::{Disconnect, Transport};
+
+/// What is left to say to a browser: the code of the closing frame, and the reason.
+struct Farewell {
+    code: u16,
+    words: String,
+    /// What is counted, where there was a session.
+    reason: Disconnect,
+}
+
+/// Serves a browser to its end.
+pub(super) async fn serve(
+    upgraded: Upgraded,
+    place: Result<Place, Full>,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+) {
+    let Upgraded { socket, keys, read, peer, stream, query, user_agent } = upgraded;
+    // As for a viewer over RTSP.
+    let _ = socket.set_nodelay(true);
+    let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT);
+    let keep_alive = TcpKeepalive::new().with_time(shared.settings.session_timeout);
+    let _ = SockRef::from(&socket).set_tcp_keepalive(&keep_alive);
+    let outbox = Rc::new(Outbox::of_messages(socket, keys.map(Secure::new)));
+    let mut input = BytesMut::from(&read[..]);
+    let opened = async {
+        let place = place.map_err(|full| Farewell::again(format!("too many viewers: {full}")))?;
+        place.keep();
+        // What came with the handshake.
+        outbox.receive(&[], &mut input).map_err(|_| Farewell::of(Disconnect::Closed))?;
+        let mount = shared.mounts.find(&stream).ok_or_else(|| Farewell::gone(&stream))?;
+        let viewer = Viewer {
+            place: shared
+                .admission
+                .session(peer.ip())
+                .map_err(|full| Farewell::again(format!("too many viewers: {full}")))?,
+            peer: peer.ip(),
+            transport: Transport::WebSocket,
+            user_agent,
+        };
+        let (subscriber, hello) = open(&shared, mount, query.as_deref(), viewer, &outbox).await?;
+        Ok((place, subscriber, hello))
+    };
+    let opened = tokio::select! {
+        opened = opened => opened,
+        () = stop.cancelled() => Err(Farewell::of(Disconnect::Shutdown)),
+    };
+    let (subscriber, farewell) = match opened {
+        Ok((place, subscriber, hello)) => {
+            let mut browser = Browser {
+                shared: &shared,
+                outbox: Rc::clone(&outbox),
+                subscriber,
+                input,
+                message: None,
+                place,
+                paced: None,
+                heard: Instant::now(),
+                pinged: Instant::now(),
+                finished: false,
+            };
+            let farewell = browser.run(&hello, &stop).await.unwrap_or_else(|error| {
+                // Browsers reset the connection when they leave: nothing to report.
+                tracing::trace!(%peer, %error, "a browser's connection broke");
+                browser.finished = true;
+                Farewell::of(Disconnect::Closed)
+            });
+            let finished = browser.finished;
+            (Some((browser.subscriber, finished)), farewell)
+        }
+        Err(farewell) => (None, farewell),
+    };
+    tracing::debug!(%peer, stream, reason = farewell.words, "a browser's connection ended");
+    let finished = subscriber.is_some_and(|(subscriber, finished)| {
+        subscriber.end(farewell.reason);
+        finished
+    });
+    farewell.say(&outbox, finished).await;
+}
+
+/// A session of all the tracks asked for, and the first message.
+async fn open(
+    shared: &Shared,
+    mount: Mount,
+    query: Option<&str>,
+    viewer: Viewer,
+    outbox: &Rc<Outbox>,
+) -> Result<(Subscriber, String), Farewell> {
+    let stream = Arc::clone(mount.stream());
+    let Some(described) = mount.describe(shared.settings.describe_timeout).await else {
+        let status = stream.status();
+        let why =
+            status.borrow().last_failure.as_ref().map(|failure| failure.class.as_str().replace('_', " "));
+        let why = why.unwrap_or_else(|| "it has not delivered yet".to_owned());
+        return Err(Farewell::again(format!("the source is not available: {why}")));
+    };
+    let asked = query.and_then(|query| sdp::asked_for(query, &described.description));
+    let description = asked.as_ref().unwrap_or(&described.description);
+    let tracks: Vec<_> = description.tracks.iter().filter(|track| track.id.0 < MAX_TRACKS).collect();
+    if tracks.is_empty() {
+        return Err(Farewell {
+            code: 1008,
+            words: "it has no such track".into(),
+            reason: Disconnect::Closed,
+        });
+    }
+    let advertised = shared.settings.advertised_timeout;
+    let mut session = Session::new(mount, &described, String::new(), viewer, advertised);
+    for track in &tracks {
+        let carrier = Carrier::Channels { rtp: 2 * track.id.0, rtcp: 2 * track.id.0 + 1 };
+        session.set_up(track, carrier).map_err(|_| Farewell::gone(stream.name()))?;
+    }
+    let hello = hello(stream.name(), tracks.into_iter(), clock(&stream, Instant::now()));
+    let mut subscriber = Subscriber::new(session, Line::Connection(Rc::clone(outbox)));
+    subscriber.play(&shared.workers).map_err(|_| Farewell::gone(stream.name()))?;
+    Ok((subscriber, hello))
+}
+
+/// The time on the clock of the stream's sender reports, in milliseconds since 1970.
+fn clock(stream: &Stream, now: Instant) -> f64 {
+    let status = stream.status();
+    let status = status.borrow();
+    let tracks = status.described.iter().flat_map(|described| &described.description.tracks);
+    let mut tracks: Vec<_> = tracks.map(|track| (!track.is_video(), track.id)).collect();
+    tracks.sort_unstable();
+    let reported = tracks.into_iter().find_map(|(_, id)| stream.report(id, now));
+    let wall = reported.map_or_else(|| stream.wall(stream.elapsed(now)), |(_, wall)| wall);
+    wall.as_secs_f64() * 1e3
+}
+
+/// A browser that watches.
+struct Browser<'s> {
+    shared: &'s Shared,
+    outbox: Rc<Outbox>,
+    subscriber: Subscriber,
+    input: BytesMut,
+    /// The pieces of a text that has more to come.
+    message: Option<Vec<u8>>,
+    place: Place,
+    /// It says too much: what it says waits until then.
+    paced: Option<Instant>,
+    /// When it last said something.
+    heard: Instant,
+    /// When it was last asked whether it is there.
+    pinged: Instant,
+    /// It has sent FIN, or what there is to say has been said.
+    finished: bool,
+}
+
+/// What a browser asks for.
+#[derive(Deserialize)]
+struct Wish {
+    #[serde(rename = "do")]
+    action: Option<String>,
+    ping: Option<f64>,
+}
+
+impl Browser<'_> {
+    async fn run(&mut self, hello: &str, stop: &CancellationToken) -> io::Result<Farewell> {
+        let outbox = Rc::clone(&self.outbox);
+        let socket = outbox.socket();
+        outbox.answer(&frame::frame(Opcode::Text, hello.as_bytes()))?;
+        let mut timer = pin!(time::sleep(TICK));
+        loop {
+            if let Some(farewell) = self.listen()? {
+                return Ok(farewell);
+            }
+            if self.finished {
+                return Ok(Farewell::of(Disconnect::Closed));
+            }
+            let clear = outbox.is_empty();
+            let reading = self.paced.is_none() && outbox.len() < MAX_UNREAD;
+            tokio::select! {
+                biased;
+                next = self.subscriber.next(), if clear => {
+                    let ended = match next {
+                        Next::Kicked(reason) => Some(reason),
+                        Next::Delivery(delivery) => self.subscriber.deliver(delivery)?,
+                    };
+                    if let Some(reason) = ended {
+                        return Ok(Farewell::of(reason));
+                    }
+                }
+                readable = socket.readable(), if reading => {
+                    readable?;
+                    self.read()?;
+                }
+                writable = socket.writable(), if !clear => {
+                    writable?;
+                    outbox.flush()?;
+                }
+                () = stop.cancelled() => return Ok(Farewell::of(Disconnect::Shutdown)),
+                () = reached(self.paced) => {}
+                () = &mut timer => {
+                    if let Some(reason) = self.overdue()? {
+                        return Ok(Farewell::of(reason));
+                    }
+                    timer.as_mut().reset(time::Instant::now() + TICK);
+                }
+            }
+        }
+    }
+
+    /// Takes what the socket has.
+    fn read(&mut self) -> io::Result<()> {
+        let mut chunk = [0; READ];
+        match self.outbox.socket().try_read(&mut chunk) {
+            Ok(0) => self.finished = true,
+            Ok(length) => self.finished = self.outbox.receive(&chunk[..length], &mut self.input)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Answers all that has come, as long as the answers find room; `Some` when that was the end.
+    fn listen(&mut self) -> io::Result<Option<Farewell>> {
+        let now = Instant::now();
+        self.paced = self.paced.filter(|until| now < *until);
+        while self.paced.is_none() && self.outbox.len() < MAX_UNREAD {
+            let frame = match frame::take(&mut self.input) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(error) => return Ok(Some(error.into())),
+            };
+            self.heard = now;
+            let wait = self.place.pace(now);
+            self.paced = (wait > Duration::ZERO).then(|| now + wait);
+            if let Some(farewell) = self.obey(frame)? {
+                return Ok(Some(farewell));
+            }
+        }
+        Ok(None)
+    }
+
+    fn obey(&mut self, Frame { opcode, last, payload }: Frame) -> io::Result<Option<Farewell>> {
+        let text = match (opcode, self.message.take()) {
+            (Opcode::Ping, message) => {
+                self.message = message;
+                self.outbox.answer(&frame::frame(Opcode::Pong, &payload))?;
+                return Ok(None);
+            }
+            (Opcode::Pong, message) => {
+                self.message = message;
+                return Ok(None);
+            }
+            (Opcode::Close, _) => {
+                return Ok(Some(Farewell {
+                    code: 1000,
+                    words: "goodbye".into(),
+                    reason: Disconnect::Teardown,
+                }));
+            }
+            (Opcode::Binary, _) => return Ok(Some(Farewell::refused(1003, "only text is understood"))),
+            (Opcode::Text, None) => payload,
+            (Opcode::Continuation, Some(mut message)) => {
+                message.extend(payload);
+                message
+            }
+            (Opcode::Text, Some(_)) | (Opcode::Continuation, None) => {
+                return Ok(Some(Farewell::refused(1002, "the pieces of a message are not in order")));
+            }
+        };
+        if text.len() > MAX_MESSAGE {
+            return Ok(Some(FrameError::TooLong.into()));
+        }
+        if !last {
+            self.message = Some(text);
+            return Ok(None);
+        }
+        // What it says beyond what is known here is another version's.
+        let Ok(wish) = serde_json::from_slice::<Wish>(&text) else {
+            return Ok(Some(Farewell::refused(1007, "a message is not JSON, or not as documented")));
+        };
+        match wish.action.as_deref() {
+            Some("pause") => self.subscriber.pause(&self.shared.workers),
+            Some("play") if self.subscriber.play(&self.shared.workers).is_err() => {
+                return Ok(Some(Farewell::of(Disconnect::StreamChanged)));
+            }
+            _ => {}
+        }
+        if let Some(ping) = wish.ping {
+            let clock = clock(self.subscriber.session().mount().stream(), Instant::now());
+            let pong = serde_json::json!({ "pong": ping, "clock": clock }).to_string();
+            self.outbox.answer(&frame::frame(Opcode::Text, pong.as_bytes()))?;
+        }
+        Ok(None)
+    }
+
+    /// What took too long, if anything did. A browser that says nothing is asked whether it is there, which also keeps the
+    /// connection open through proxies.
+    fn overdue(&mut self) -> io::Result<Option<Disconnect>> {
+        let (settings, now) = (&self.shared.settings, Instant::now());
+        let over = |since: Instant, limit: Duration| now.saturating_duration_since(since) >= limit;
+        if let Some(since) = self.outbox.blocked_since() {
+            let session = self.subscriber.session();
+            let viewing = session.mount().stream().viewing();
+            if viewing.slow_viewer == SlowViewer::Disconnect && over(since, viewing.max_lag) {
+                return Ok(Some(Disconnect::TooSlow));
+            }
+            if over(since, settings.write_timeout) {
+                return Ok(Some(Disconnect::WriteTimeout));
+            }
+        }
+        // Who takes what is sent lives, though it may not answer.
+        if !self.subscriber.session().is_playing() && over(self.heard, settings.session_timeout) {
+            return Ok(Some(Disconnect::Timeout));
+        }
+        if over(self.heard.max(self.pinged), settings.session_timeout / 3) {
+            self.pinged = now;
+            self.outbox.answer(&frame::frame(Opcode::Ping, b""))?;
+        }
+        Ok(None)
+    }
+}
+
+impl Farewell {
+    /// The end of a session.
+    fn of(reason: Disconnect) -> Self {
+        let (code, words) = match reason {
+            Disconnect::Teardown | Disconnect::Closed | Disconnect::EndOfStream => (1000, "it is over"),
+            Disconnect::Shutdown => (1001, "the relay is stopping"),
+            Disconnect::Protocol => (1002, "what came is no WebSocket"),
+            Disconnect::Kicked => (1008, "disconnected by the operator"),
+            Disconnect::Timeout => (1013, "nothing was heard for too long"),
+            Disconnect::WriteTimeout => (1013, "nothing was read for too long"),
+            Disconnect::TooSlow => (1013, "the network is too slow for this stream"),
+            Disconnect::StreamChanged => (1013, "the stream has changed"),
+            Disconnect::Outage => (1013, "the source has been away for too long"),
+        };
+        Self { code, words: words.to_owned(), reason }
+    }
+
+    /// It may be better in a moment.
+    fn again(words: String) -> Self {
+        Self { code: 1013, words, reason: Disconnect::Closed }
+    }
+
+    fn gone(stream: &str) -> Self {
+        Self {
+            code: 1008,
+            words: format!("there is no stream {stream:?}"),
+            reason: Disconnect::StreamChanged,
+        }
+    }
+
+    fn refused(code: u16, words: &str) -> Self {
+        Self { code, words: words.to_owned(), reason: Disconnect::Protocol }
+    }
+
+    /// Sends the closing frame behind what waits, and closes in order. Who does not read is not waited for.
+    async fn say(self, outbox: &Outbox, finished: bool) {
+        let deadline = time::Instant::now() + FAREWELL;
+        if finished || outbox.answer(&frame::close(self.code, &self.words)).is_err() {
+            return;
+        }
+        if matches!(self.reason, Disconnect::WriteTimeout | Disconnect::TooSlow) {
+            return;
+        }
+        let said = async {
+            while !outbox.is_empty() {
+                outbox.socket().writable().await?;
+                outbox.flush()?;
+            }
+            outbox.close()?;
+            hang_up(outbox.socket()).await
+        };
+        let _ = time::timeout_at(deadline, said).await;
+    }
+}
+
+impl From<FrameError> for Farewell {
+    fn from(error: FrameError) -> Self {
+        Self::refused(error.code(), &error.to_string())
+    }
+}
+
+/// Tracks that have a channel of their own.
+const MAX_TRACKS: u8 = 128;

@@ -1,0 +1,143 @@
+//! Pictures of a JPEG stream over plain HTTP.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::time;
+
+use super::Watch;
+use super::pictures::{Picture, Pictures};
+use crate::hub::{Demand, Seat, Stream};
+use crate::vocabulary::{Disconnect, Skip, Transport};
+use crate::web::Shared;
+use crate::web::answer::Refusal;
+
+/// The pictures as they come, each in place of the one before: `multipart/x-mixed-replace`. Who reads slowly misses some.
+pub(in crate::web) async fn moving(
+    shared: &Arc<Shared>,
+    stream: Arc<Stream>,
+    watch: Watch,
+) -> Result<Response, Refusal> {
+    let (demand, pictures) = follow(&stream).await?;
+    let peer = watch.peer.ok_or_else(|| Refusal::forbidden("where the request came from is not known"))?;
+    let seat = stream.join(peer.address.ip(), Transport::Http, watch.user_agent());
+    seat.plays();
+    let show = Show { pictures, seat, asked: Some(Instant::now()), _demand: demand };
+    let draining = shared.draining.clone();
+    let parts = futures_util::stream::unfold(show, move |mut show| {
+        let draining = draining.clone();
+        async move {
+            let part = tokio::select! {
+                part = show.next() => part,
+                () = draining.cancelled() => {
+                    show.leave(Disconnect::Shutdown);
+                    return None;
+                }
+            };
+            match part {
+                Ok(part) => Some((Ok::<_, std::convert::Infallible>(part), show)),
+                Err(reason) => {
+                    show.leave(reason);
+                    None
+                }
+            }
+        }
+    });
+    let kind = HeaderValue::from_static(concat!("multipart/x-mixed-replace; boundary=", "fanlight-picture"));
+    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(parts)).into_response())
+}
+
+/// The newest picture.
+pub(in crate::web) async fn still(stream: Arc<Stream>) -> Result<Response, Refusal> {
+    let (_demand, mut pictures) = follow(&stream).await?;
+    let picture = time::timeout(PATIENCE, pictures.next()).await;
+    let picture = picture.ok().flatten().ok_or_else(|| unavailable(&stream))?;
+    let kind = HeaderValue::from_static("image/jpeg");
+    Ok(([(header::CONTENT_TYPE, kind)], picture.jpeg).into_response())
+}
+
+/// A stream that is wanted, and its pictures.
+async fn follow(stream: &Arc<Stream>) -> Result<(Demand, Pictures), Refusal> {
+    let demand = stream.want();
+    let described = time::timeout(PATIENCE, stream.described()).await;
+    let described = described.ok().flatten().ok_or_else(|| unavailable(stream))?;
+    match Pictures::follow(stream, &described) {
+        Some(pictures) => Ok((demand, pictures)),
+        None => {
+            let codecs: Vec<_> =
+                described.description.tracks.iter().map(|track| track.codec.name()).collect();
+            let (name, codecs) = (stream.name(), codecs.join(", "));
+            Err(Refusal::not_found(format!(
+                "{name} has no JPEG pictures, but {codecs}: watch it by RTSP, or by the WebSocket at /live"
+            )))
+        }
+    }
+}
+
+fn unavailable(stream: &Stream) -> Refusal {
+    let why = stream
+        .status()
+        .borrow()
+        .last_failure
+        .as_ref()
+        .map(|failure| failure.class.as_str().replace('_', " "));
+    let why = why.unwrap_or_else(|| "it has not delivered yet".to_owned());
+    let error = format!("the source of {} is not available: {why}", stream.name());
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error).with_header(header::RETRY_AFTER, "5")
+}
+
+/// A viewer, and what it is shown.
+struct Show {
+    pictures: Pictures,
+    seat: Seat,
+    /// When it asked, until the first picture.
+    asked: Option<Instant>,
+    _demand: Demand,
+}
+
+impl Show {
+    /// The next part of the answer, asked for when the one before is on its way.
+    async fn next(&mut self) -> Result<Bytes, Disconnect> {
+        let viewer = Arc::clone(self.seat.viewer());
+        let mut kicked = pin!(viewer.kicked());
+        let picture = tokio::select! {
+            picture = self.pictures.next() => picture.ok_or(Disconnect::StreamChanged)?,
+            reason = &mut kicked => return Err(reason),
+        };
+        let Picture { jpeg, received, missed } = picture;
+        let part = part(&jpeg);
+        self.seat.reached(received);
+        self.seat.sent(1, part.len() as u64, received.max(viewer.since).elapsed());
+        if missed > 0 && self.asked.is_none() {
+            self.seat.skipped(Skip::Lagged, missed);
+        }
+        if let Some(asked) = self.asked.take() {
+            self.seat.started(asked.elapsed());
+        }
+        Ok(part)
+    }
+
+    fn leave(self, reason: Disconnect) {
+        self.seat.leave(reason);
+    }
+}
+
+/// One part, closed by the next boundary: browsers show a picture when they have read that.
+fn part(jpeg: &[u8]) -> Bytes {
+    let head = format!("--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
+    let mut part = BytesMut::with_capacity(head.len() + jpeg.len() + 2);
+    part.put_slice(head.as_bytes());
+    part.put_slice(jpeg);
+    part.put_slice(b"\r\n");
+    part.freeze()
+}
+
+const BOUNDARY: &str = "fanlight-picture";
+
+/// How long a source may take to deliver a picture. Below the deadline of a request.
+const PATIENCE: Duration = Duration::from_secs(10);

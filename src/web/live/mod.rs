@@ -1,0 +1,125 @@
+//! Live pictures for browsers, under a stream's address in the API:
+//!
+//! | part | what |
+//! |---|---|
+//! | `/live` | a WebSocket with the RTP of the stream; the socket is handed to the RTSP server's workers ([`LiveDoor`]) |
+//! | `/mjpeg` | the pictures of a JPEG stream, one after the other, as browsers show them in an `<img>` |
+//! | `/snapshot.jpg` | the newest picture of a JPEG stream |
+//!
+//! Whoever may watch the stream may have them, by a watch link (`?token=`) too.
+
+mod handshake;
+mod mjpeg;
+mod pictures;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::upgrade::OnUpgrade;
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::ServerConnection;
+
+use super::access::Peer;
+use super::answer::Refusal;
+use super::{Shared, guard};
+use crate::hub::Stream;
+
+/// Where the sockets of browsers go that watch over a WebSocket: the app passes them on to the RTSP server.
+#[derive(Clone)]
+pub struct LiveDoor(Arc<dyn Fn(LiveViewer) + Send + Sync>);
+
+/// A browser after the handshake of a WebSocket, who may watch.
+#[derive(Debug)]
+pub struct LiveViewer {
+    /// Its socket.
+    pub socket: TcpStream,
+    /// The keys, over TLS.
+    pub keys: Option<Box<ServerConnection>>,
+    /// What was read behind the handshake.
+    pub read: Bytes,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// The stream it asks for.
+    pub stream: String,
+    /// The query of its request.
+    pub query: Option<String>,
+    /// What it calls itself.
+    pub user_agent: Option<String>,
+}
+
+impl LiveDoor {
+    /// A door that hands each browser to `take`.
+    pub fn new(take: impl Fn(LiveViewer) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+}
+
+impl std::fmt::Debug for LiveDoor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LiveDoor")
+    }
+}
+
+/// What of a request matters to who watches.
+#[derive(Debug)]
+pub(super) struct Watch {
+    peer: Option<Peer>,
+    uri: Uri,
+    headers: HeaderMap,
+    upgrade: Option<OnUpgrade>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Watch {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self {
+            peer: parts.extensions.get().copied(),
+            uri: parts.uri.clone(),
+            headers: parts.headers.clone(),
+            upgrade: parts.extensions.remove(),
+        })
+    }
+}
+
+impl Watch {
+    fn user_agent(&self) -> Option<String> {
+        let agent = self.headers.get(header::USER_AGENT)?.to_str().ok()?;
+        Some(agent.chars().take(MAX_AGENT).collect())
+    }
+}
+
+/// Opens a WebSocket to watch `stream`. The rest is the RTSP server's.
+pub(super) fn socket(shared: &Shared, stream: &Stream, watch: Watch) -> Result<Response, Refusal> {
+    let response = handshake::accept(&watch.headers)?;
+    // A page of another origin must not show what its visitor may see.
+    if !guard::is_same_origin(&watch.uri, &watch.headers) {
+        return Err(Refusal::forbidden("a page of another origin may not watch here"));
+    }
+    let user_agent = watch.user_agent();
+    let (Some(door), Some(upgrade), Some(peer)) = (shared.live.clone(), watch.upgrade, watch.peer) else {
+        return Err(Refusal::not_found("nothing is to be watched over a WebSocket here"));
+    };
+    let stream = stream.name().to_owned();
+    let query = watch.uri.query().map(str::to_owned);
+    tokio::spawn(async move {
+        let Ok(Ok(upgraded)) = tokio::time::timeout(HAND_OVER, upgrade).await else { return };
+        let Some((socket, keys, read)) = super::connections::taken_apart(upgraded) else { return };
+        (door.0)(LiveViewer { socket, keys, read, peer: peer.address, stream, query, user_agent });
+    });
+    Ok(response)
+}
+
+pub(super) use mjpeg::{moving, still};
+
+/// A viewer's name for itself is kept up to this length.
+const MAX_AGENT: usize = 200;
+
+/// How long the answer to the handshake may take on its way.
+const HAND_OVER: Duration = Duration::from_secs(10);
