@@ -1,6 +1,7 @@
 //! The program: what the command line asks for, wired together.
 
 mod cli;
+mod config_file;
 mod credentials;
 mod demo;
 mod healthcheck;

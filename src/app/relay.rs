@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::cli::RelayArgs;
+use super::config_file::ConfigFile;
 use super::reload::Reload;
 use super::streams::{Put, Streams};
 use super::{Mode, Plan, Stopped, demo, listen, reachable, say, serve_file, told_to_stop};
@@ -21,7 +22,7 @@ use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::server::{Door, Mounts, Server, UdpPorts, Upgraded, WebSockets};
 use crate::tls::Certificates;
-use crate::web::{Change, Command, Control, Links, LiveDoor, LiveViewer, Web};
+use crate::web::{Change, Command, Control, Kept, Links, LiveDoor, LiveViewer, Web};
 use crate::workers::Workers;
 
 pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> anyhow::Result<Stopped> {
@@ -83,6 +84,11 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
     )
     .with_access(Arc::clone(&access));
     let websockets = server.websockets();
+    let file = match &mode {
+        Mode::File(file) if config.http.write_config => ConfigFile::Written(file.clone()),
+        Mode::File(_) => ConfigFile::Untouched,
+        Mode::Demo | Mode::Camera => ConfigFile::None,
+    };
     let (control, mut commands) = Control::channel();
     let links = Links {
         rtsp_port: addresses.rtsp.map(|address| address.port()),
@@ -141,7 +147,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
         ended = &mut web_ends => ended?,
         told = told_to_stop() => told?,
         never = hub.keep_history() => match never {},
-        never = change(&mut config, &mut streams, &access, certificates.as_deref(), reload, &mut commands) => match never {},
+        never = change(&mut config, &mut streams, &access, certificates.as_deref(), reload, &mut commands, &file) => match never {},
     }
 
     tracing::info!("stopping");
@@ -228,6 +234,7 @@ async fn change(
     certificates: Option<&Certificates>,
     mut reload: Option<Reload>,
     commands: &mut mpsc::Receiver<Command>,
+    file: &ConfigFile,
 ) -> std::convert::Infallible {
     loop {
         let reloaded = async {
@@ -254,30 +261,42 @@ async fn change(
                 config.defaults = new.defaults;
                 tracing::info!(streams = config.streams.len(), "configuration reloaded");
             }
-            Some(command) = commands.recv() => obey(command, config, streams),
+            Some(command) = commands.recv() => obey(command, config, streams, file).await,
         }
     }
 }
 
-fn obey(command: Command, config: &mut Config, streams: &mut Streams) {
+async fn obey(command: Command, config: &mut Config, streams: &mut Streams, file: &ConfigFile) {
     // Whoever asked may have gone.
     match command {
         Command::Put { name, stream, reply } => {
-            let answer = crate::config::Stream::from_json(&stream, &config.defaults).map(|settings| {
-                let put = streams.put(&name, &settings);
-                tracing::info!(stream = %name, ?put, "changed through the API");
-                match put {
-                    Put::Created => Change::Created,
-                    Put::Replaced => Change::Replaced,
-                    Put::Unchanged => Change::Unchanged,
-                }
-            });
-            let _ = reply.send(answer);
+            let settings = match crate::config::Stream::from_json(&stream, &config.defaults) {
+                Ok(settings) => settings,
+                Err(problems) => return drop(reply.send(Err(problems))),
+            };
+            let put = streams.put(&name, &settings);
+            let kept = file.keep(name.clone(), Some(stream)).await;
+            tracing::info!(stream = %name, ?put, ?kept, "changed through the API");
+            if kept == Kept::InFile {
+                config.streams.insert(name, settings); // the file is read again, and finds nothing new
+            }
+            let change = match put {
+                Put::Created => Change::Created,
+                Put::Replaced => Change::Replaced,
+                Put::Unchanged => Change::Unchanged,
+            };
+            let _ = reply.send(Ok((change, kept)));
         }
         Command::Delete { name, reply } => {
-            let removed = streams.remove(&name);
-            tracing::info!(stream = %name, removed, "deleted through the API");
-            let _ = reply.send(removed);
+            let kept = match streams.remove(&name) {
+                true => Some(file.keep(name.clone(), None).await),
+                false => None,
+            };
+            tracing::info!(stream = %name, ?kept, "deleted through the API");
+            if kept == Some(Kept::InFile) {
+                config.streams.remove(&name);
+            }
+            let _ = reply.send(kept);
         }
     }
 }

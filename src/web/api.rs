@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::answer::Refusal;
-use super::control::{Change, Unanswered};
+use super::control::{Change, Kept, Unanswered};
 use super::past::{HistoryState, Log};
 use super::snapshot::{StreamState, Urls, ViewerState};
 use super::{Links, Shared, events, guard, live, qr};
@@ -109,6 +109,20 @@ struct Asked {
 struct Changed<'a> {
     name: &'a str,
     change: &'static str,
+    /// Whether it is written into the configuration file; otherwise it lasts until the relay is restarted.
+    written: bool,
+    /// Why it is not written.
+    why_not_written: Option<String>,
+}
+
+impl<'a> Changed<'a> {
+    fn new(name: &'a str, change: &'static str, kept: Kept) -> Self {
+        let why_not_written = match kept {
+            Kept::InFile => None,
+            Kept::UntilRestart(why) => Some(why),
+        };
+        Self { name, change, written: why_not_written.is_none(), why_not_written }
+    }
 }
 
 async fn put(shared: &Shared, name: &str, body: Result<Bytes, BytesRejection>) -> Result<Response, Refusal> {
@@ -124,21 +138,19 @@ async fn put(shared: &Shared, name: &str, body: Result<Bytes, BytesRejection>) -
         return Err(one("file", message.to_owned()));
     }
     let changed = shared.control.put(parsed, stream).await.map_err(|Unanswered| stopping())?;
-    let change = changed.map_err(Refusal::problems)?;
+    let (change, kept) = changed.map_err(Refusal::problems)?;
     let status = match change {
         Change::Created => StatusCode::CREATED,
         Change::Replaced | Change::Unchanged => StatusCode::OK,
     };
-    Ok((status, Json(Changed { name, change: change.as_str() })).into_response())
+    Ok((status, Json(Changed::new(name, change.as_str(), kept))).into_response())
 }
 
 async fn remove(shared: &Shared, name: &str) -> Result<Response, Refusal> {
     let parsed: StreamName = name.parse().map_err(|_| Refusal::no_stream(name))?;
-    if shared.control.delete(parsed).await.map_err(|Unanswered| stopping())? {
-        Ok(StatusCode::NO_CONTENT.into_response())
-    } else {
-        Err(Refusal::no_stream(name))
-    }
+    let kept = shared.control.delete(parsed).await.map_err(|Unanswered| stopping())?;
+    let kept = kept.ok_or_else(|| Refusal::no_stream(name))?;
+    Ok(Json(Changed::new(name, "removed", kept)).into_response())
 }
 
 fn stopping() -> Refusal {

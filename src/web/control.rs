@@ -22,14 +22,14 @@ pub enum Command {
         /// Its configuration, for [`crate::config::Stream::from_json`]. It names no file of the host.
         stream: Value,
         /// What became of it, or all that is wrong with it.
-        reply: oneshot::Sender<Result<Change, Problems>>,
+        reply: oneshot::Sender<Result<(Change, Kept), Problems>>,
     },
     /// Remove a stream.
     Delete {
         /// The stream.
         name: StreamName,
-        /// Whether there was one.
-        reply: oneshot::Sender<bool>,
+        /// How long it is gone for; `None` = there was none.
+        reply: oneshot::Sender<Option<Kept>>,
     },
 }
 
@@ -55,6 +55,15 @@ impl Change {
     }
 }
 
+/// How long a change lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It is in the configuration file.
+    InFile,
+    /// Until the relay is restarted, for this reason.
+    UntilRestart(String),
+}
+
 /// Nobody carried the wish out in time: the relay is stopping.
 #[derive(Debug)]
 pub(super) struct Unanswered;
@@ -70,11 +79,11 @@ impl Control {
         &self,
         name: StreamName,
         stream: Value,
-    ) -> Result<Result<Change, Problems>, Unanswered> {
+    ) -> Result<Result<(Change, Kept), Problems>, Unanswered> {
         self.ask(|reply| Command::Put { name, stream, reply }).await
     }
 
-    pub(super) async fn delete(&self, name: StreamName) -> Result<bool, Unanswered> {
+    pub(super) async fn delete(&self, name: StreamName) -> Result<Option<Kept>, Unanswered> {
         self.ask(|reply| Command::Delete { name, reply }).await
     }
 

@@ -46,7 +46,7 @@ use axum::routing::{MethodRouter, any, delete, get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use control::{Change, Command, Control};
+pub use control::{Change, Command, Control, Kept};
 pub use live::{LiveDoor, LiveViewer};
 
 use crate::access::Access;

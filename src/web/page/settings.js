@@ -98,7 +98,7 @@ export class Settings {
       const told = await ask(apiPath(this.#name), { method: "DELETE" });
       this.#confirm.close();
       location.hash = "#/";
-      announce(told?.written === false ? `Removed ${this.#name} until the relay restarts` : `Removed ${this.#name}`);
+      announce(outcome(this.#name, told));
     } catch (error) {
       write(this.#confirmed.wrong, error.message);
     }
@@ -128,9 +128,8 @@ function settingsOf({ source, username, password, transport, on_demand, more }) 
 }
 
 /** What became of a stream, and for how long. */
-function outcome(name, { change, written, words } = {}) {
-  const done = { created: "Added", replaced: "Changed", unchanged: "Nothing changed in" }[change] ?? "Saved";
-  if (words) return `${done} ${name}. ${words}`;
-  if (written === true) return `${done} ${name}, and wrote it to the configuration file.`;
-  return `${done} ${name}. It holds until the relay restarts; the configuration file is as it was.`;
+function outcome(name, { change, written, why_not_written: reason } = {}) {
+  const done = { created: "Added", replaced: "Changed", unchanged: "Nothing to change in", removed: "Removed" }[change] ?? "Saved";
+  if (written) return `${done} ${name}, in the configuration file as well.`;
+  return `${done} ${name} until the relay restarts: the configuration file is as it was${reason ? ` (${reason})` : ""}.`;
 }

@@ -149,12 +149,17 @@ async fn a_source_can_be_told_to_connect_anew() {
     assert_eq!(site.ask("POST", "/api/v1/streams/yard/reconnect", "", "").await.status, 404);
 }
 
+/// A change that is not in the file.
+fn unwritten() -> Kept {
+    Kept::UntilRestart("read-only".to_owned())
+}
+
 /// Asks for a stream while the app answers `result`; gives what the app was asked for as well.
 async fn put(
     site: &mut Site,
     path: &str,
     body: &str,
-    result: Result<Change, Problems>,
+    result: Result<(Change, Kept), Problems>,
 ) -> (Answer, String, Value) {
     let address = site.address;
     let app = async {
@@ -179,15 +184,20 @@ async fn a_stream_that_is_put_goes_to_the_app() {
         (Change::Unchanged, 200, "unchanged"),
     ] {
         let body = r#"{"source": "rtsp://10.0.0.7/main", "on_demand": true}"#;
-        let (answer, name, stream) = put(&mut site, "/api/v1/streams/site/door", body, Ok(change)).await;
+        let result = Ok((change, Kept::InFile));
+        let (answer, name, stream) = put(&mut site, "/api/v1/streams/site/door", body, result).await;
         assert_eq!(answer.status, status);
-        assert_eq!(answer.json(), json!({"name": "site/door", "change": word}));
+        let said = json!({"name": "site/door", "change": word, "written": true, "why_not_written": null});
+        assert_eq!(answer.json(), said);
         assert_eq!(name, "site/door");
         assert_eq!(stream, json!({"source": "rtsp://10.0.0.7/main", "on_demand": true}));
     }
     let (answer, _, stream) =
-        put(&mut site, "/api/v1/streams/door", "\"rtsp://10.0.0.7/\"", Ok(Change::Created)).await;
+        put(&mut site, "/api/v1/streams/door", "\"rtsp://10.0.0.7/\"", Ok((Change::Created, unwritten())))
+            .await;
     assert_eq!((answer.status, stream), (201, json!("rtsp://10.0.0.7/")));
+    let said = answer.json();
+    assert_eq!((&said["written"], &said["why_not_written"]), (&json!(false), &json!("read-only")));
     let problems = Problems(vec![Problem { key: "transport".to_owned(), message: "is wrong".to_owned() }]);
     let (answer, ..) = put(&mut site, "/api/v1/streams/door", "{}", Err(problems)).await;
     assert_eq!(answer.status, 400);
@@ -225,18 +235,23 @@ async fn what_cannot_be_a_stream_never_reaches_the_app() {
 async fn a_stream_can_be_removed() {
     let mut site = Site::start().await;
     let address = site.address;
-    for (there, status) in [(true, 204), (false, 404)] {
+    for (kept, status) in [(Some(Kept::InFile), 200), (Some(unwritten()), 200), (None, 404)] {
+        let written = kept == Some(Kept::InFile);
         let app = async {
             match site.commands.recv().await.unwrap() {
                 Command::Delete { name, reply } => {
                     assert_eq!(name.as_str(), "a/viewers");
-                    reply.send(there).unwrap();
+                    reply.send(kept).unwrap();
                 }
                 Command::Put { .. } => panic!("nothing was to be added"),
             }
         };
         let (answer, ()) = tokio::join!(ask(address, "DELETE", "/api/v1/streams/a%2Fviewers", "", ""), app);
         assert_eq!(answer.status, status);
+        if status == 200 {
+            let said = answer.json();
+            assert_eq!((&said["change"], &said["written"]), (&json!("removed"), &json!(written)));
+        }
     }
     assert_eq!(site.ask("DELETE", "/api/v1/streams/no%20name", "", "").await.status, 404);
 }
