@@ -250,9 +250,8 @@ async fn a_jpeg_stream_is_shown_as_pictures_by_plain_http() {
     let start = still.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
     assert!(String::from_utf8_lossy(&still[..start]).contains("content-type: image/jpeg"));
     assert!(still[start..].starts_with(&[0xFF, 0xD8]) && still.ends_with(&[0xFF, 0xD9]), "a whole picture");
-    let parts = |answer: &[u8]| {
-        answer.windows(20).filter(|bytes| **bytes == b"\r\n--fanlight-picture"[..20]).count()
-    };
+    let parts =
+        |answer: &[u8]| answer.windows(20).filter(|bytes| **bytes == b"\r\n--fanlight-picture"[..20]).count();
     let moving = get(&relay, "/api/v1/streams/cam/mjpeg", |answer| parts(answer) >= 3).await;
     let text = String::from_utf8_lossy(&moving);
     assert!(text.contains("multipart/x-mixed-replace; boundary=fanlight-picture"), "{text}");

@@ -95,7 +95,8 @@ export class Detail {
     tracks(shown.tracks, stream.tracks);
     if (open.state !== stream.source.state && open.state !== null) this.#history(open);
     open.state = stream.source.state;
-    if (!open.started && open.play && !stream.on_demand) open.player.play();
+    open.from = stream.source.from;
+    if (!open.started && open.play && !stream.source.on_demand) open.player.play();
     open.started = true;
   }
 
@@ -116,7 +117,7 @@ export class Detail {
     const { parts: shown, name } = open;
     shown.reconnect.addEventListener("click", () =>
       this.#try(open, shown.reconnect, () => ask(apiPath(name, "reconnect"), { method: "POST" }), "Asked for a new connection."));
-    shown.change.addEventListener("click", () => this.#settings.edit(name, (told) => write(shown.outcome, told)));
+    shown.change.addEventListener("click", () => this.#settings.edit(name, open.from ?? [], (told) => write(shown.outcome, told)));
     shown.remove.addEventListener("click", () => this.#settings.remove(name));
   }
 

@@ -10,12 +10,14 @@ export function facts({ facts: list, learned }, { stream, heard }) {
   const failure = source.last_failure;
   const wait = source.next_try_in === null ? null : source.next_try_in - (Date.now() - heard) / 1000;
   const shown = [
+    ["From", source.from?.join(", ") || null],
     ["Next try", wait === null ? null : wait > 0 ? `in ${age(wait)}` : "now"],
     ["Decided", source.why],
     ["Last failure", failure && `${clock(failure.at)}: ${failure.message}`],
     ["Failed attempts", source.attempt || null],
     ["Strategy", source.strategy],
     ["Over", source.transport?.toUpperCase()],
+    ["On demand", source.on_demand ? "connected only while somebody watches" : null],
     ["Sessions", source.sessions],
     ["Loss in the last minute", stream.loss === undefined || stream.loss === null ? null : percent(stream.loss)],
     ["Outages in a day", source.outages && `${source.outages.count}, ${duration(source.outages.seconds)} in all`],

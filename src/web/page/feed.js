@@ -4,8 +4,8 @@ import { ask } from "./api.js";
 
 /** Pauses before the feed is opened again: a relay that restarts is back soon, one that is gone is not asked all the time. */
 const PAUSES_MS = [500, 1000, 2000, 4000, 8000];
-/** The relay sends something at least this often, or the connection is dead without anybody's noticing. */
-const SILENCE_MS = 20_000;
+/** The relay says something every 15 s at least; longer, and the connection died without anybody's noticing. */
+const SILENCE_MS = 35_000;
 
 /**
  * One feed. `path` is relative to the page, `handlers` are by event name and get parsed JSON, `onState` gets null while

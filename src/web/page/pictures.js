@@ -73,7 +73,7 @@ export class Pictures {
   }
 
   #plays({ name, stream }) {
-    return this.#on && this.#wanted && this.#seen.has(name) && stream.source.state === "live" && !stream.on_demand && hasVideo(stream);
+    return this.#on && this.#wanted && this.#seen.has(name) && stream.source.state === "live" && !stream.source.on_demand && hasVideo(stream);
   }
 
   #start(name) {
@@ -99,7 +99,7 @@ export class Pictures {
     const { message } = tile.parts;
     if (stream.source.state !== "live" || tile.dataset.level === "bad") write(message, tile.words);
     else if (!hasVideo(stream)) write(message, "no video track");
-    else if (stream.on_demand) write(message, "on demand: open it to watch");
+    else if (stream.source.on_demand) write(message, "on demand: open it to watch");
     else if (!this.#wanted) write(message, "pictures are off");
     else if (plays) write(message, tile.picture?.state === "failed" ? tile.picture.words : "");
     else if (able.includes(name)) write(message, `open it to watch: ${AT_ONCE} pictures play at once`);

@@ -12,7 +12,6 @@ export class Settings {
   #confirmed = parts(this.#confirm);
   #name = null;
   #done = () => {};
-  #kept = {};
 
   constructor() {
     for (const [dialog, { cancel }] of [[this.#dialog, this.#parts], [this.#confirm, this.#confirmed]]) {
@@ -31,13 +30,15 @@ export class Settings {
 
   /** Asks for a new stream. */
   add() {
-    this.#show(null, {}, "Add a stream", "");
+    this.#done = () => {};
+    this.#show(null, "Add a stream", "");
   }
 
   /** Asks for other settings of a stream; `done` is told what became of them. */
-  edit(name, done) {
+  edit(name, from, done) {
     this.#done = done;
-    this.#show(name, {}, `Edit ${name}`, "What is saved here takes the place of all settings of this stream.");
+    const now = from.length ? ` It comes from ${from.join(", ")} now.` : "";
+    this.#show(name, `Edit ${name}`, `What is saved here takes the place of all settings of this stream, its password too.${now}`);
   }
 
   /** Asks whether a stream shall go. */
@@ -50,7 +51,7 @@ export class Settings {
     this.#confirm.showModal();
   }
 
-  #show(name, settings, title, hint) {
+  #show(name, title, hint) {
     this.#name = name;
     this.#form.reset();
     write(document.getElementById("settings-title"), title);
