@@ -45,7 +45,7 @@ export async function moves(root, changes = 3, seconds = 20) {
   let seen = 0;
   await until("a moving picture", async () => {
     const now = await pixels(root);
-    if (!now || differing(now, now.map((_, index) => now[index % 4])) < 50) return false;
+    if (!now || differing(now, now.map((_, index) => now[index % 4])) < 6) return false;
     if (last && differing(now, last) > 4) seen += 1;
     last = now;
     return seen >= changes;

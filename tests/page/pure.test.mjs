@@ -54,7 +54,7 @@ test("trouble has a level, a word and a sentence", () => {
   assert.equal(of(), "good: live");
   assert.equal(of({}, { state: "retrying", attempt: 2 }), "bad: retrying");
   assert.equal(of({}, { state: "connecting", attempt: 0 }), "busy: connecting");
-  assert.equal(of({}, { state: "connecting", attempt: 3 }), "bad: connecting again");
+  assert.equal(of({}, { state: "connecting", attempt: 3 }), "bad: retrying", "the word does not flicker");
   assert.equal(of({}, { state: "idle" }), "off: idle");
   assert.equal(of({ tracks: [{ kind: "video", last_frame_age: 9 }] }), "bad: frozen");
   assert.equal(of({ tracks: [{ kind: "audio", last_frame_age: 9 }, { kind: "video", last_frame_age: 0 }] }), "good: live", "the picture counts");
@@ -64,6 +64,13 @@ test("trouble has a level, a word and a sentence", () => {
   assert.equal(of({}, outages(3, 600)), "warn: unsteady");
   assert.equal(of({}, outages(2, 600)), "good: live");
   assert.equal(of({}, outages(9, 4000)), "good: live", "an hour ago");
+});
+
+test("an outage goes on from one try to the next", () => {
+  const trying = stream({}, { state: "connecting", attempt: 3, since: ago(0.1), outages: { list: [{ start: ago(90), end: null }, { start: ago(900), end: ago(890) }] } });
+  assert.equal(trouble.sinceOf(trying), NOW - 90_000);
+  const back = stream({}, { since: ago(5), outages: { list: [{ start: ago(90), end: ago(5) }] } });
+  assert.equal(trouble.sinceOf(back), NOW - 5000);
 });
 
 test("the pause before the next try goes on shrinking between two events", () => {

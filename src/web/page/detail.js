@@ -10,6 +10,7 @@ import { age } from "./format.js";
 import { Log } from "./log.js";
 import { Player } from "./player.js";
 import { apiPath } from "./route.js";
+import { sinceOf } from "./trouble.js";
 import { Viewers } from "./viewers.js";
 
 /** A sample is taken every ten seconds; what lies between is in the tiles. */
@@ -37,7 +38,7 @@ export class Detail {
     this.#root.replaceChildren(article);
     this.#root.hidden = false;
     const shown = parts(article);
-    const open = { name, play, article, parts: shown, state: null, started: false };
+    const open = { name, play, article, parts: shown, word: null, started: false };
     open.player = new Player(name, shown);
     open.viewers = new Viewers(shown);
     open.log = new Log(shown);
@@ -86,15 +87,15 @@ export class Detail {
     const { stream, trouble } = entry;
     mark(open.article, "data-level", trouble.level);
     write(shown.word, trouble.word);
-    write(shown.since, `for ${age((Date.now() - Date.parse(stream.source.since)) / 1000)}`);
+    write(shown.since, `for ${age((Date.now() - sinceOf(stream)) / 1000)}`);
     write(shown.decision, trouble.words);
     open.player.trouble = trouble;
     open.player.audible = stream.tracks.some(({ kind }) => kind === "audio");
     facts(shown, entry);
     urls(shown, stream);
     tracks(shown.tracks, stream.tracks);
-    if (open.state !== stream.source.state && open.state !== null) this.#history(open);
-    open.state = stream.source.state;
+    if (open.word !== trouble.word && open.word !== null) this.#history(open);
+    open.word = trouble.word;
     open.from = stream.source.from;
     if (!open.started && open.play && !stream.source.on_demand) open.player.play();
     open.started = true;

@@ -37,8 +37,9 @@ export function troubleOf(stream, now = Date.now(), heard = now) {
     case "retrying":
       return { level: "bad", word: "retrying", words: told };
     case "connecting":
+      // Between two tries it connects for a moment: the word stays, or it would flicker.
       return source.attempt > 0
-        ? { level: "bad", word: "connecting again", words: told }
+        ? { level: "bad", word: "retrying", words: told }
         : { level: "busy", word: "connecting", words: told };
     case "live":
       break;
@@ -57,6 +58,12 @@ export function troubleOf(stream, now = Date.now(), heard = now) {
     return { level: "warn", word: "unsteady", words: `${counted(outages, "outage")} in the last hour` };
   }
   return { level: "good", word: "live", words: told };
+}
+
+/** Since when a stream has been as it is: an outage goes on from one try to the next. */
+export function sinceOf({ source }) {
+  const outage = source.outages?.list?.[0];
+  return Date.parse(outage && outage.end === null ? outage.start : source.since);
 }
 
 /** Sorts entries `{ name, trouble }` in place: the worst level first, and by name, so that little moves. */

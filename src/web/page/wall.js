@@ -5,6 +5,7 @@ import { columns, widest } from "./fit.js";
 import { age, bitRate, frames, milliseconds, percent } from "./format.js";
 import { Pictures } from "./pictures.js";
 import { hashOf } from "./route.js";
+import { sinceOf } from "./trouble.js";
 
 /** Tiles keep their places while somebody points at them: one that slid away would be clicked wrongly. */
 const STEADY_MS = 2500;
@@ -101,7 +102,7 @@ function fill(tile, { stream, trouble }) {
   const live = source.state === "live";
   mark(tile, "data-level", trouble.level);
   write(parts.word, trouble.word);
-  const seconds = (Date.now() - Date.parse(source.since)) / 1000;
+  const seconds = (Date.now() - sinceOf(stream)) / 1000;
   write(parts.since, live ? "" : `for ${age(seconds)}`);
   write(parts.fps, frames(live ? stream.fps : null));
   write(parts.rate, bitRate(live ? stream.bit_rate : null));
