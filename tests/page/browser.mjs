@@ -49,8 +49,8 @@ try {
     for (const context of browser.contexts()) await context.close();
   }
   current = "what the page did beside";
-  const host = new URL(given.page).host;
-  const elsewhere = [...asked].filter((url) => !url.startsWith("blob:") && !url.startsWith("data:") && new URL(url).host !== host);
+  const hosts = [given.page, given.guarded].map((url) => new URL(url).host);
+  const elsewhere = [...asked].filter((url) => !/^(blob|data):/.test(url) && !hosts.includes(new URL(url).host));
   assert.deepEqual(elsewhere, [], "requests to other hosts");
   assert.deepEqual(complaints, [], "complaints of the browser");
   console.log(`the page holds, ${((Date.now() - started) / 1000).toFixed(0)} s`);

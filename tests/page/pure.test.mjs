@@ -27,7 +27,7 @@ test("numbers have as many digits as mean something, and a dash where there is n
   assert.equal(format.frames(25), "25.0");
   assert.equal(format.frames(null), "–");
   assert.deepEqual([0, 64_400, 999_499, 999_500, 4_250_000].map(format.bitRate), ["0 kbit/s", "64 kbit/s", "999 kbit/s", "1.0 Mbit/s", "4.3 Mbit/s"]);
-  assert.deepEqual([0.314, 0.996, 4.25, 118.2].map(format.milliseconds), ["0.31 ms", "1.0 ms", "4.3 ms", "118 ms"]);
+  assert.deepEqual([0.314, 0.996, 4.25, 118.2, 12_360].map(format.milliseconds), ["0.31 ms", "1.0 ms", "4.3 ms", "118 ms", "12.4 s"]);
   assert.deepEqual([0, 0.0002, 0.0141, 0.12, undefined, NaN].map(format.percent), ["0 %", "0.02 %", "1.4 %", "12 %", "–", "–"]);
   assert.deepEqual([940, 12_400, 999_600, 4.2e9].map(format.bytes), ["940 B", "12 kB", "1.0 MB", "4.2 GB"]);
 });
@@ -153,6 +153,20 @@ test("a short outage is seen in the bar of a day, on top of everything", () => {
   assert.deepEqual(spells.segments([{ ...DAY[0], from: ago(50 * 3600), to: ago(25 * 3600) }], NOW, 600), [], "of yesterday");
   const last = spells.segments([{ from: ago(0.1), to: null, state: "retrying" }], NOW, 600)[0];
   assert.ok(last.x + last.width <= 600);
+});
+
+test("a bar shows no more time than is known, and at most a day", () => {
+  const spans = [600, 5400, 7 * 3600, 30 * 3600].map((seconds) => spells.spanOf([{ from: ago(seconds) }], NOW) / 3_600_000);
+  assert.deepEqual(spans, [1, 3, 12, 24]);
+  assert.equal(spells.spanOf([], NOW), 3_600_000);
+  const [bar] = spells.segments([{ from: ago(1800), to: null, state: "live" }], NOW, 600, 3_600_000);
+  assert.deepEqual([bar.x, bar.width], [300, 300]);
+  for (const span of [1, 3, 6, 12, 24].map((hours) => hours * 3_600_000)) {
+    const marks = spells.marks(span, NOW, false);
+    assert.ok(marks.length >= 4 && marks.length <= 9, `${span}: ${marks.length}`);
+    assert.ok(marks.every((at) => at >= NOW - span && at <= NOW && at % 900_000 === 0));
+    assert.ok(spells.marks(span, NOW, true).length <= 5);
+  }
 });
 
 test("the day is told in words", () => {

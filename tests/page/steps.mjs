@@ -191,19 +191,23 @@ async function not_allowed({ given, open, complaints }) {
   complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("403")));
 }
 
-/** Both themes, the wall and a stream, at a phone's size, a desk's and a wall's: no serious fault, nothing too wide. */
+const SIZES = { phone: { width: 390, height: 844 }, small: { width: 360, height: 640 }, wall: { width: 2560, height: 1440 } };
+
+/** Both themes, the wall and a stream, at a phone's size and a wall's: no serious fault, nothing too wide. */
 async function looks({ open, shots }) {
-  for (const colorScheme of ["dark", "light"]) {
-    for (const [size, viewport] of Object.entries({ phone: { width: 390, height: 844 }, small: { width: 360, height: 640 }, wall: { width: 2560, height: 1440 } })) {
-      for (const hash of ["", "#/h264"]) {
-        if (size === "small" && colorScheme === "light") continue;
-        const page = await open({ hash, viewport, colorScheme });
-        const what = `${hash ? "stream" : "wall"}-${size}-${colorScheme}`;
-        await moves(hash ? page.locator(".player") : tile(page, "h264"), 1);
+  const page = await open();
+  for (const hash of ["#/", "#/h264"]) {
+    await page.evaluate((hash) => (location.hash = hash), hash);
+    await moves(hash === "#/" ? tile(page, "h264") : page.locator(".player"), 1);
+    for (const colorScheme of ["dark", "light"]) {
+      await page.emulateMedia({ colorScheme });
+      for (const [size, viewport] of Object.entries(SIZES)) {
+        const what = `${hash === "#/" ? "wall" : "stream"}-${size}-${colorScheme}`;
+        await page.setViewportSize(viewport);
+        await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
         await fits(page, what);
-        if (size !== "small") await accessible(page, what);
-        if (shots) await page.screenshot({ path: `${shots}/${what}.png`, fullPage: Boolean(hash) && size === "phone" });
-        await page.context().close();
+        if (size === "phone" || colorScheme === "dark") await accessible(page, what);
+        if (shots) await page.screenshot({ path: `${shots}/${what}.png`, fullPage: what.startsWith("stream-phone") });
       }
     }
   }
@@ -232,10 +236,10 @@ export const steps = {
   "player, H.264": (site) => player(site, "h264"),
   disconnect,
   reconnect,
-  outage,
   settings,
   "not allowed": not_allowed,
   looks,
   "less motion": less_motion,
   "no script": no_script,
+  outage,
 };

@@ -2,11 +2,10 @@
 
 import { draw, fillList, make, mark, write } from "./dom.js";
 import { clock } from "./format.js";
-import { DAY_MS, inWords, segments, summary } from "./spells.js";
+import { inWords, marks, segments, spanOf, summary } from "./spells.js";
 
 const HEIGHT = 36;
 const SHOWN = 8;
-const HOUR_MS = 3_600_000;
 
 export class Day {
   #bar = draw("svg", { role: "img", class: "daybar", height: HEIGHT });
@@ -37,12 +36,13 @@ export class Day {
 
   #draw() {
     const [now, width] = [Date.now(), this.#bar.clientWidth || 600];
-    this.#found = segments(this.#timeline, now, width);
+    const span = spanOf(this.#timeline, now);
+    this.#found = segments(this.#timeline, now, width, span);
     this.#bar.replaceChildren(...this.#found.map(({ x, width, kind }) =>
       draw("rect", { class: kind, x: x.toFixed(2), y: 0, width: width.toFixed(2), height: HEIGHT })));
     write(this.#summary, summary(this.#timeline, now));
-    mark(this.#bar, "aria-label", `The last day as a bar. ${this.#summary.textContent}`);
-    this.#label(now, width);
+    mark(this.#bar, "aria-label", `Up to the last day as a bar. ${this.#summary.textContent}`);
+    this.#label(now, width, span);
     const latest = this.#timeline.slice(-SHOWN).reverse();
     fillList(this.#changes, latest, {
       key: ({ from }) => from,
@@ -56,20 +56,13 @@ export class Day {
     });
   }
 
-  #label(now, width) {
-    const every = width > 520 ? 3 : 6;
-    const first = new Date(now - DAY_MS);
-    first.setMinutes(0, 0, 0);
-    const labels = [];
-    for (let at = first.getTime() + HOUR_MS; at <= now; at += HOUR_MS) {
-      const hour = new Date(at).getHours();
-      const x = ((at - (now - DAY_MS)) / DAY_MS) * width;
-      if (hour % every !== 0 || x < 18 || x > width - 18) continue;
-      const label = make("span", {}, `${String(hour).padStart(2, "0")}:00`);
+  #label(now, width, span) {
+    const places = marks(span, now, width < 520).map((at) => [at, ((at - (now - span)) / span) * width]);
+    this.#hours.replaceChildren(...places.filter(([, x]) => x > 18 && x < width - 18).map(([at, x]) => {
+      const label = make("span", {}, new Date(at).toTimeString().slice(0, 5));
       label.style.left = `${x.toFixed(1)}px`;
-      labels.push(label);
-    }
-    this.#hours.replaceChildren(...labels);
+      return label;
+    }));
   }
 
   #point({ clientX }) {

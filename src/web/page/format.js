@@ -16,10 +16,11 @@ export function bitRate(value) {
   return value < 999_500 ? `${Math.round(value / 1e3)} kbit/s` : `${(value / 1e6).toFixed(1)} Mbit/s`;
 }
 
-/** Milliseconds, with as many digits as mean something: `0.31 ms`, `4.2 ms`, `118 ms`. */
+/** Milliseconds, with as many digits as mean something: `0.31 ms`, `4.2 ms`, `118 ms`, `12.4 s`. */
 export function milliseconds(value) {
   if (!known(value)) return NONE;
   const size = Math.abs(value);
+  if (size >= 9950) return `${(value / 1000).toFixed(1)} s`;
   return `${value.toFixed(size < 0.995 ? 2 : size < 9.95 ? 1 : 0)} ms`;
 }
 

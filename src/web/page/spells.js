@@ -2,18 +2,34 @@
 
 import { duration } from "./format.js";
 
-export const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+export const DAY_MS = 24 * HOUR_MS;
+
+/** The shortest of these times before `now` that holds all that is known, in milliseconds: at most a day. */
+export function spanOf(timeline, now) {
+  const known = timeline.length ? now - Date.parse(timeline[0].from) : 0;
+  return [1, 3, 6, 12].map((hours) => hours * HOUR_MS).find((span) => known <= span) ?? DAY_MS;
+}
+
+/** The full hours, halves or quarters to write under a bar of this span, as milliseconds; `few`: where it is narrow. */
+export function marks(span, now, few) {
+  const hours = { 1: 0.25, 3: 0.5, 6: 1, 12: 2, 24: 3 }[span / HOUR_MS] * (few ? 2 : 1);
+  const midnight = new Date(now - span).setHours(0, 0, 0, 0);
+  const found = [];
+  for (let at = midnight; at <= now; at += hours * HOUR_MS) if (at >= now - span) found.push(at);
+  return found;
+}
 
 const KINDS = { live: "good", retrying: "bad", connecting: "busy", idle: "off", stopped: "off" };
 const WORDS = { live: "live", retrying: "away", connecting: "connecting", idle: "idle: nobody watched", stopped: "stopped" };
 
 /**
- * The parts of a bar of `width` pixels that ends at `now`: `{ x, width, kind, spell }`. What was trouble is drawn last
+ * The parts of a bar of `width` pixels that shows `span` milliseconds up to `now`: `{ x, width, kind, spell }`. What was trouble is drawn last
  * and at least two pixels wide, since an outage of ten seconds is what one looks for.
  */
-export function segments(timeline, now, width) {
-  const start = now - DAY_MS;
-  const at = (time) => ((Math.min(Math.max(time, start), now) - start) / DAY_MS) * width;
+export function segments(timeline, now, width, span = DAY_MS) {
+  const start = now - span;
+  const at = (time) => ((Math.min(Math.max(time, start), now) - start) / span) * width;
   const found = [];
   for (const spell of timeline) {
     const to = spell.to ? Date.parse(spell.to) : now;
