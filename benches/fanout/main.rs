@@ -2,6 +2,7 @@
 //! program*: the same bytes with one write per burst and viewer, and no relay logic.
 //!
 //!     cargo bench --bench fanout -- --viewers 100,500 --transport tcp,udp --seconds 5 --rounds 5
+//!     cargo bench --bench fanout -- --viewers 100 --transport tcp,websocket
 //!     cargo bench --bench fanout -- --viewers 100 --paced 0.8
 //!     cargo bench --bench fanout -- --viewers 100 --gop 10 --late 20
 //!     cargo bench --bench fanout -- --streams 200 --viewers 1000
@@ -53,7 +54,7 @@ struct Args {
     /// Streams that the viewers are spread over, each from the same camera; more than one without the floor program
     #[arg(long, default_value_t = 1)]
     streams: usize,
-    /// tcp, udp, http (through a tunnel)
+    /// tcp, udp, http (through a tunnel), websocket (browsers)
     #[arg(long, value_delimiter = ',', default_value = "tcp")]
     transport: Vec<String>,
     /// How long each round measures
@@ -181,7 +182,8 @@ fn round(args: &Args, kind: Kind, transport: &str, viewers: usize) -> Round {
     let camera = Camera::start(Habit { paced: args.paced, gop });
     let address = free_address();
     let streams = streams(args.streams);
-    let process = kind.start(args, address, &camera, &streams);
+    let sidecar = free_address();
+    let process = kind.start(args, address, sidecar, &camera, &streams);
     let bad = kind == Kind::Beside;
     let load = Load {
         address,
@@ -190,6 +192,7 @@ fn round(args: &Args, kind: Kind, transport: &str, viewers: usize) -> Round {
             "udp" => Way::Udp,
             // Nobody else speaks HTTP.
             "http" if kind == Kind::Relay => Way::Http,
+            "websocket" if kind == Kind::Relay => Way::WebSocket(sidecar),
             _ => Way::Tcp,
         },
         viewers,

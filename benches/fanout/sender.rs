@@ -27,16 +27,17 @@ impl Kind {
         }
     }
 
-    /// Starts it on `address`.
+    /// Starts it on `address`, and the relay's sidecar on `sidecar`.
     pub(super) fn start(
         self,
         args: &Args,
         address: SocketAddr,
+        sidecar: SocketAddr,
         camera: &Camera,
         streams: &[String],
     ) -> Process {
         match self {
-            Self::Relay | Self::Beside => relay(args, address, camera, streams, ""),
+            Self::Relay | Self::Beside => relay_with(args, address, sidecar, camera, streams, ""),
             Self::Floor => {
                 let this = std::env::current_exe().unwrap();
                 let camera = camera.address().to_string();
@@ -58,15 +59,30 @@ pub(super) fn relay(
     streams: &[String],
     defaults: &str,
 ) -> Process {
-    let (rtsp, url) = (address.to_string(), camera.url());
+    relay_with(args, address, free_address(), camera, streams, defaults)
+}
+
+/// The same with its sidecar at this address.
+fn relay_with(
+    args: &Args,
+    address: SocketAddr,
+    sidecar: SocketAddr,
+    camera: &Camera,
+    streams: &[String],
+    defaults: &str,
+) -> Process {
+    let (rtsp, http, url) = (address.to_string(), sidecar.to_string(), camera.url());
     let workers = args.workers.map(|count| count.to_string());
-    let mut arguments = vec!["--rtsp-listen", &rtsp, "--http-listen", "127.0.0.1:0", "--log-level", "error"];
+    let mut arguments = vec!["--rtsp-listen", &rtsp, "--http-listen", &http, "--log-level", "error"];
     if let Some(workers) = &workers {
         arguments.extend(["--workers", workers]);
     }
     let listed: String = streams.iter().map(|stream| format!("  {stream}: {url}\n")).collect();
     let defaults = if defaults.is_empty() { "{}" } else { defaults };
-    let config = std::env::temp_dir().join(format!("fanout-{}.yml", std::process::id()));
+    // In a directory of its own, because the relay watches the directory of its configuration.
+    let directory = std::env::temp_dir().join(format!("fanout-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let config = directory.join("fanlight.yml");
     let udp = free_udp_pair();
     let text = format!("rtsp:\n  udp_ports: [{udp}, {}]\ndefaults: {defaults}\nstreams:\n{listed}", udp + 1);
     std::fs::write(&config, text).unwrap();

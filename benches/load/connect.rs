@@ -16,6 +16,8 @@ pub(crate) enum Way {
     Udp,
     /// Over TCP, through an HTTP tunnel.
     Http,
+    /// As a browser does, of the sidecar at this address.
+    WebSocket(SocketAddr),
 }
 
 impl From<bool> for Way {
@@ -66,6 +68,9 @@ pub(crate) async fn try_connect(
     receive_buffer: Option<u32>,
 ) -> Result<Viewer, String> {
     let way = way.into();
+    if let Way::WebSocket(sidecar) = way {
+        return browse(sidecar, stream).await.map_err(|error| format!("{sidecar}: {error}"));
+    }
     let broken = |error: io::Error| format!("{address}: {error}");
     let socket = TcpSocket::new_v4().map_err(broken)?;
     if let Some(bytes) = receive_buffer {
@@ -134,6 +139,41 @@ pub(crate) async fn try_connect(
     });
     let session = session.trim_start_matches("Session: ").trim().to_owned();
     Ok(Viewer { control: socket, _post: post, media, asked, session })
+}
+
+/// A viewer over a WebSocket, whose messages have the packets of an interleaved connection in them.
+async fn browse(sidecar: SocketAddr, stream: &str) -> io::Result<Viewer> {
+    let mut socket = TcpStream::connect(sidecar).await?;
+    let asked = Instant::now();
+    let request = format!(
+        "GET /api/v1/streams/{stream}/live HTTP/1.1\r\nHost: {sidecar}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(socket.read_u8().await?);
+    }
+    if !head.starts_with(b"HTTP/1.1 101 ") {
+        return Err(io::Error::other(String::from_utf8_lossy(&head).into_owned()));
+    }
+    Ok(Viewer { control: socket, _post: None, media: None, asked, session: String::new() })
+}
+
+/// Bytes in front of the packets of a message, or all of one that has none; 0 where a packet begins, `None` where more has to
+/// come.
+pub(super) fn before_packets(bytes: &[u8]) -> Option<usize> {
+    let (first, second) = (*bytes.first()?, *bytes.get(1)?);
+    if first == b'$' {
+        return Some(0);
+    }
+    let (head, length) = match second {
+        126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
+        127 => (10, 0),
+        short => (2, usize::from(short)),
+    };
+    // A binary message's packets are read one by one.
+    Some(if first == 0x82 { head } else { head + length })
 }
 
 /// Makes `get` the answering half of a tunnel; the other half.

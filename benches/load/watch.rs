@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::camera::{FPS, PACKET, PACKETS, STAMP, now};
-use super::connect::Viewer;
+use super::connect::{Viewer, before_packets};
 
 /// What viewers count together.
 #[derive(Debug, Default)]
@@ -20,6 +20,15 @@ pub(crate) struct Tally {
     pub(super) first: Vec<u64>,
     pub(super) last: Vec<u64>,
     pub(super) half_rate: HalfRate,
+}
+
+impl Tally {
+    /// What came so far was not measured.
+    pub(super) fn begin(&mut self) {
+        (self.bytes, self.missed) = (0, 0);
+        self.first.clear();
+        self.last.clear();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -105,7 +114,17 @@ pub(super) async fn read_slowly(mut socket: TcpStream, tally: &RefCell<Tally>) {
 fn packets(framed: &mut Vec<u8>, read: &[u8], mut each: impl FnMut(&[u8])) {
     framed.extend_from_slice(read);
     let mut from = 0;
-    while let Some(head) = framed.get(from..from + 4) {
+    loop {
+        match before_packets(&framed[from..]) {
+            None => break,
+            Some(0) => {}
+            Some(skipped) if from + skipped > framed.len() => break,
+            Some(skipped) => {
+                from += skipped;
+                continue;
+            }
+        }
+        let Some(head) = framed.get(from..from + 4) else { break };
         let size = usize::from(u16::from_be_bytes([head[2], head[3]]));
         let Some(packet) = framed.get(from + 4..from + 4 + size) else { break };
         each(packet);
@@ -155,21 +174,20 @@ impl Eye {
 pub(crate) async fn key_frame(viewer: &mut Viewer) -> io::Result<()> {
     let is_key = |packet: &[u8]| packet.get(12..14).is_some_and(|fu| fu[0] & 0x1F == 28 && fu[1] & 0x1F == 5);
     let mut packet = vec![0; 64 << 10];
-    loop {
-        let length = match &viewer.media {
-            Some(media) => media.recv(&mut packet).await?,
-            None => {
-                let mut head = [0; 4];
-                viewer.control.read_exact(&mut head).await?;
-                let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
-                viewer.control.read_exact(&mut packet[..length]).await?;
-                length
+    let (mut framed, mut found) = (Vec::new(), false);
+    while !found {
+        match &viewer.media {
+            Some(media) => {
+                let length = media.recv(&mut packet).await?;
+                found = is_key(&packet[..length]);
             }
-        };
-        if is_key(&packet[..length]) {
-            return Ok(());
+            None => match viewer.control.read(&mut packet).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                length => packets(&mut framed, &packet[..length], |packet| found |= is_key(packet)),
+            },
         }
     }
+    Ok(())
 }
 
 thread_local! {

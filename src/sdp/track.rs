@@ -41,6 +41,13 @@ impl Track {
         self.kind.eq_ignore_ascii_case("video")
     }
 
+    /// Width and height of JPEG pictures that are too large for RFC 2435 to say (`a=x-dimensions`).
+    pub fn dimensions(&self) -> Option<(u16, u16)> {
+        let attribute = self.attributes.iter().find(|attribute| attribute.name == "x-dimensions")?;
+        let (width, height) = attribute.value.as_deref()?.split_once(',')?;
+        Some((width.trim().parse().ok()?, height.trim().parse().ok()?))
+    }
+
     /// The track for a camera's medium, or `None` when it has no payload type or is no plain RTP. Parameter sets in its
     /// fmtp are put right on the way: start codes removed, the H.264 profile taken from the SPS.
     pub fn from_media(id: TrackId, media: &Media) -> Option<Self> {
@@ -307,5 +314,6 @@ mod tests {
         let kept: Vec<_> =
             track.attributes.iter().map(|kept| (kept.name.as_str(), kept.value.as_deref())).collect();
         assert_eq!(kept, [("framerate", Some("25")), ("x-dimensions", Some("1280, 720"))]);
+        assert_eq!(track.dimensions(), Some((1280, 720)));
     }
 }

@@ -18,7 +18,7 @@ use super::Shared;
 use super::admission::{Open, Place};
 use super::classic;
 use super::fanout::{self, Subscriber};
-use super::outbox::{Outbox, hang_up};
+use super::outbox::{MAX_UNSENT, Outbox, hang_up};
 use super::secure;
 use super::session::Next;
 use super::tunnel::GetHalf;
@@ -457,11 +457,6 @@ async fn next_media(sessions: &[Subscriber]) -> (usize, Next) {
         }
     }
 }
-
-/// Bytes that the kernel takes for a viewer beyond what is on its way: a quarter of a second at 4 Mbit/s. Without a bound
-/// the send buffer grows to 4 MiB, eight seconds: of a viewer over loopback that reads a stream of 4 Mbit/s at half its rate
-/// at most 457 KiB stood in the send queue within 20 s, and 3824 KiB without this option (`ss -tn`).
-pub(super) const MAX_UNSENT: u32 = 128 << 10;
 
 /// Bytes read at once.
 pub(super) const READ: usize = 4096;

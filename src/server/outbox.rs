@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use socket2::SockRef;
@@ -39,12 +39,14 @@ struct Waiting {
     written: usize,
     /// When the socket last took something, or began to take nothing.
     progress: Instant,
+    /// Since it first took less than it was given.
+    pace: Option<Pace>,
 }
 
 impl Outbox {
     /// The writing side of `socket`, over TLS where there are keys.
     pub(super) fn new(socket: TcpStream, secure: Option<Secure>) -> Self {
-        let waiting = Waiting { bytes: Vec::new(), written: 0, progress: Instant::now() };
+        let waiting = Waiting { bytes: Vec::new(), written: 0, progress: Instant::now(), pace: None };
         Self { socket, secure, in_messages: false, waiting: RefCell::new(waiting) }
     }
 
@@ -112,6 +114,13 @@ impl Outbox {
         (waiting.len() > 0).then_some(waiting.progress)
     }
 
+    /// How long what is written now stays here and in the kernel, while the socket takes less than it is given. What the
+    /// other side has received and not read is not known.
+    pub(super) fn delay(&self, now: Instant) -> Duration {
+        let waiting = self.waiting.borrow();
+        waiting.pace.as_ref().map_or(Duration::ZERO, |pace| pace.delay(waiting.len(), now))
+    }
+
     /// Writes an answer behind all that waits.
     ///
     /// # Errors
@@ -144,9 +153,14 @@ impl Outbox {
             };
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(taken) => IoSlice::advance_slices(&mut parts, taken),
+                Ok(taken) => {
+                    if let Some(pace) = &mut waiting.pace {
+                        pace.bytes += taken;
+                    }
+                    IoSlice::advance_slices(&mut parts, taken);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    waiting.progress = Instant::now();
+                    waiting.blocked(Instant::now());
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -187,7 +201,7 @@ impl Outbox {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(taken) => {
                     waiting.written += taken;
-                    waiting.progress = Instant::now();
+                    waiting.took(taken, Instant::now());
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -247,8 +261,89 @@ const IGNORED: usize = 4096;
 /// Records of one write, 16 KiB each.
 const MAX_RECORDS: usize = 64;
 
+/// Bytes that the kernel takes for a viewer beyond what is on its way: a quarter of a second at 4 Mbit/s. Without a bound
+/// the send buffer grows to 4 MiB, eight seconds: of a viewer over loopback that reads a stream of 4 Mbit/s at half its rate
+/// at most 457 KiB stood in the send queue within 20 s, and 3824 KiB without this option (`ss -tn`).
+pub(super) const MAX_UNSENT: u32 = 128 << 10;
+
+/// How fast a socket takes what it is given, while that is less than there is.
+#[derive(Debug)]
+struct Pace {
+    /// The window that is counted now.
+    begun: Instant,
+    bytes: usize,
+    /// In bytes a second, in the window before.
+    rate: Option<u64>,
+    /// When it last took less than it was given.
+    blocked: Instant,
+}
+
+impl Pace {
+    /// Not if the socket has taken everything for some time.
+    fn is_known(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.blocked) < 2 * WINDOW
+    }
+
+    fn delay(&self, waiting: usize, now: Instant) -> Duration {
+        match self.rate {
+            Some(rate) if self.is_known(now) => {
+                Duration::from_millis((waiting as u64 + u64::from(MAX_UNSENT)) * 1000 / rate.max(1))
+            }
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// The rate is counted over this much time.
+const WINDOW: Duration = Duration::from_millis(500);
+
 impl Waiting {
     fn len(&self) -> usize {
         self.bytes.len() - self.written
+    }
+
+    /// The socket takes nothing more for now.
+    fn blocked(&mut self, now: Instant) {
+        self.progress = now;
+        match &mut self.pace {
+            Some(pace) if pace.is_known(now) => pace.blocked = now,
+            pace => *pace = Some(Pace { begun: now, bytes: 0, rate: None, blocked: now }),
+        }
+    }
+
+    /// The socket has taken some of what waits.
+    fn took(&mut self, bytes: usize, now: Instant) {
+        self.progress = now;
+        let Some(pace) = &mut self.pace else { return };
+        pace.bytes += bytes;
+        let elapsed = now.saturating_duration_since(pace.begun);
+        if elapsed >= WINDOW {
+            pace.rate = Some(pace.bytes as u64 * 1000 / elapsed.as_millis().max(1) as u64);
+            (pace.begun, pace.bytes) = (now, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_to_a_slow_socket_waits_as_long_as_that_takes_for_what_is_before_it() {
+        let start = Instant::now();
+        let mut waiting = Waiting { bytes: vec![0; 72 << 10], written: 0, progress: start, pace: None };
+        let at = |millis| start + Duration::from_millis(millis);
+        waiting.blocked(at(0));
+        let delay = |waiting: &Waiting, now| waiting.pace.as_ref().unwrap().delay(waiting.len(), now);
+        assert_eq!(delay(&waiting, at(10)), Duration::ZERO, "nothing is known yet");
+        for step in 1..=10 {
+            waiting.took(10 << 10, at(step * 50));
+        }
+        // 100 KiB in half a second, and 200 KiB before it.
+        assert_eq!(delay(&waiting, at(600)), Duration::from_secs(1));
+        assert_eq!(delay(&waiting, at(1100)), Duration::ZERO, "it has taken all for a second");
+        waiting.blocked(at(9000));
+        waiting.took(1, at(9010));
+        assert_eq!(delay(&waiting, at(9010)), Duration::ZERO, "what was between does not count");
     }
 }

@@ -9,13 +9,6 @@ from .programs import BINARY, CLIP, ROOT, Failure, FileServer, ForeignServer, Re
 PAGE = ROOT / "tests/page"
 
 
-def pure_modules():
-    """Sorting, formats, scales: what needs no browser."""
-    status, said = run("node", "--test", *sorted(PAGE.glob("*.test.mjs")), limit=60)
-    if status != 0:
-        raise Failure(f"node --test: {said[-3000:]}")
-
-
 def in_a_browser():
     """Pictures move, buttons do what they say, an outage is shown; nothing comes from elsewhere, nothing is inaccessible."""
     if not (PAGE / "node_modules/playwright-core").is_dir():
@@ -54,4 +47,4 @@ def in_a_browser():
                 raise Failure("the page does not hold")
 
 
-CHECKS = {"page: pure modules": pure_modules, "page in a browser": in_a_browser}
+CHECKS = {"page in a browser": in_a_browser}

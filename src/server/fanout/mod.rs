@@ -24,7 +24,7 @@ use std::cell::{Ref, RefCell, RefMut};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::{task, time};
 
@@ -185,7 +185,7 @@ impl Subscriber {
         let stream = Arc::clone(session.mount().stream());
         let Some(playing) = session.playing() else { return Ok(None) };
         let now = Instant::now();
-        let burst = match playing.accept(delivery, &stream, now) {
+        let burst = match playing.accept(delivery, &stream, now, self.line.delay(now)) {
             Ok(Some(burst)) => burst,
             Ok(None) => return Ok(None),
             Err(reason) => return Ok(Some(reason)),
@@ -211,9 +211,22 @@ impl Line {
 
     /// Whether nothing waits to be written before the next burst.
     fn is_clear(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    /// How long the next burst stays in this machine.
+    fn delay(&self, now: Instant) -> Duration {
         match self {
-            Self::Connection(outbox) => outbox.is_empty(),
-            Self::Ports(_) => true,
+            Self::Connection(outbox) => outbox.delay(now),
+            Self::Ports(_) => Duration::ZERO,
+        }
+    }
+
+    /// Bytes that wait to be written before the next burst.
+    fn waiting(&self) -> usize {
+        match self {
+            Self::Connection(outbox) => outbox.len(),
+            Self::Ports(_) => 0,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! One burst to one viewer.
 
 use std::cmp::Ordering;
+use std::hint::black_box;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Line;
 use crate::config::SlowViewer;
@@ -157,6 +158,13 @@ pub(super) struct Leased {
     viewer: Arc<Viewer>,
 }
 
+impl Leased {
+    /// Reads a word of each line of memory that sending a burst by it takes.
+    pub(super) fn bring_near(&self) {
+        black_box((self.lease.words(), self.viewer.packets()));
+    }
+}
+
 impl Playing {
     /// Lends what the next bursts need of the viewer, if it has just got this one and nothing is the matter with it.
     pub(super) fn lease(&self, burst: &Burst) -> Option<Leased> {
@@ -167,7 +175,7 @@ impl Playing {
         Some(Leased { lease, viewer: Arc::clone(self.seat.viewer()) })
     }
 
-    /// What is to be sent of a delivery, if anything.
+    /// What is to be sent of a delivery, if anything, when what is written `now` is on its way after `delay`.
     ///
     /// # Errors
     /// It is the end of the session, for this reason.
@@ -176,11 +184,12 @@ impl Playing {
         delivery: Delivery,
         stream: &Stream,
         now: Instant,
+        delay: Duration,
     ) -> Result<Option<Arc<Burst>>, Disconnect> {
         let disconnects = stream.viewing().slow_viewer == SlowViewer::Disconnect;
         match delivery {
             Delivery::Burst(burst) => {
-                if self.player.is_late(&burst, now) {
+                if self.player.is_late(&burst, now + delay) {
                     if disconnects {
                         return Err(Disconnect::TooSlow);
                     }

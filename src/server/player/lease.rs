@@ -112,6 +112,13 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// A word of each part of it.
+    pub(in crate::server) fn words(&self) -> (u32, Duration, [Option<u64>; LANES]) {
+        (self.generation, self.oldest, self.lanes.each_ref().map(|lane| lane.as_ref().map(|lane| lane.seen)))
+    }
+}
+
 impl Player {
     /// Lends the numbers of a viewer that has just got `burst`, where what comes next is likely to be simple. Until they are
     /// put back the player does not know what is sent.

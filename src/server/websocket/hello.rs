@@ -36,6 +36,8 @@ struct TrackHello<'t> {
     /// As WebCodecs and Media Source name it (RFC 6381), where that is known.
     #[serde(rename = "codec_string")]
     name: Option<String>,
+    /// Width and height, where JPEG pictures do not say.
+    size: Option<(u16, u16)>,
     /// The NAL units a decoder needs first, in base64 and in that order; of H.264 and H.265 only.
     parameter_sets: Vec<String>,
 }
@@ -53,6 +55,7 @@ impl<'t> TrackHello<'t> {
             channels: track.channels,
             fmtp: track.fmtp.as_deref(),
             name: codec_string(track, &sets),
+            size: track.dimensions(),
             parameter_sets: sets.iter().map(base64).collect(),
         }
     }

@@ -50,7 +50,7 @@ impl Pictures {
             bursts,
             track: track.id,
             generation: described.generation,
-            assembler: Assembler::new(dimensions(track)),
+            assembler: Assembler::new(track.dimensions()),
             seen: 0,
         })
     }
@@ -88,7 +88,7 @@ impl Pictures {
             let status = self.stream.status();
             let status = status.borrow();
             let track = jpeg_track(status.described.as_ref()?)?;
-            self.assembler = Assembler::new(dimensions(track));
+            self.assembler = Assembler::new(track.dimensions());
             (self.track, self.generation) = (track.id, burst.generation());
         }
         for packet in burst.packets().iter().filter(|packet| packet.track == self.track) {
@@ -109,11 +109,4 @@ impl Pictures {
 
 fn jpeg_track(described: &Described) -> Option<&Track> {
     described.description.tracks.iter().find(|track| track.codec == Codec::Jpeg)
-}
-
-/// Width and height of pictures that are too large for RFC 2435 to say (`a=x-dimensions`).
-fn dimensions(track: &Track) -> Option<(u16, u16)> {
-    let attribute = track.attributes.iter().find(|attribute| attribute.name == "x-dimensions")?;
-    let (width, height) = attribute.value.as_deref()?.split_once(',')?;
-    Some((width.trim().parse().ok()?, height.trim().parse().ok()?))
 }

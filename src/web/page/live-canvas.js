@@ -1,6 +1,7 @@
 // Pictures on a canvas: frames that WebCodecs decodes, and JPEG files.
 
-import { annexB, join } from "./live-video.js";
+import { join } from "./live-rtp.js";
+import { annexB } from "./live-video.js";
 
 /** What decodes and draws; `onFrame(timestamp, width, height)` when a frame is on the canvas, `onTrouble(words, again)` when not. */
 class Canvas {

@@ -16,6 +16,9 @@ export class Sourced {
   #sets = "";
   #timer;
   #url;
+  #running = true;
+  /** Frames that came before there was a place for them. */
+  #early = [];
 
   /** `audio` is `{config, channels, rate, codec}` of AAC, or `null`. */
   constructor(container, track, timeline, audio, handlers) {
@@ -29,6 +32,9 @@ export class Sourced {
     this.element.autoplay = true;
     this.element.playsInline = true;
     this.element.disablePictureInPicture = true;
+    this.#media.addEventListener("sourceopen", () => {
+      for (const frame of this.#early.splice(0)) this.push(frame);
+    });
     this.#url = URL.createObjectURL(this.#media);
     this.element.src = this.#url;
     this.element.addEventListener("error", () => {
@@ -44,11 +50,12 @@ export class Sourced {
   }
 
   push(frame) {
-    const units = this.#track.complete(frame);
     if (this.#media.readyState !== "open") {
-      this.#track.restart();
+      if (this.#early.length < MOST_WAITING) this.#early.push(frame);
+      else this.#track.restart();
       return;
     }
+    const units = this.#track.complete(frame);
     if (frame.key) this.#begin();
     if (!this.#video) return;
     const time = START + Math.round(this.#timeline.seconds(this.#timeline.long(frame.timestamp)) * SCALE);
@@ -65,10 +72,12 @@ export class Sourced {
   }
 
   pause() {
+    this.#running = false;
     this.element.pause();
   }
 
   play() {
+    this.#running = true;
     this.#toTheEdge();
     this.element.play().catch(() => {});
   }
@@ -134,7 +143,12 @@ export class Sourced {
   // Near the live edge: a little behind is made up for by playing faster, more by a jump.
   #follow() {
     const { buffered, currentTime, paused } = this.element;
-    if (buffered.length === 0 || paused) return;
+    if (buffered.length === 0 || !this.#running) return;
+    // Nothing begins by itself before there is something at its place.
+    if (paused) {
+      this.play();
+      return;
+    }
     const behind = buffered.end(buffered.length - 1) - currentTime;
     if (behind > JUMP || currentTime < buffered.start(buffered.length - 1)) this.#toTheEdge();
     this.element.playbackRate = behind > BEHIND ? 1.1 : 1;
@@ -210,5 +224,5 @@ const BEHIND = 0.5;
 const JUMP = 2;
 /** Seconds that stay behind the picture. */
 const KEPT = 5;
-/** Fragments that wait for the browser. */
+/** Frames, or fragments, that wait for the browser. */
 const MOST_WAITING = 300;

@@ -5,8 +5,6 @@
 
 import { join } from "./live-rtp.js";
 
-export { join };
-
 /** What the three have in common: frames, and what becomes of them after a loss. */
 class Frames {
   #units = [];
