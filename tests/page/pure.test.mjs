@@ -132,6 +132,10 @@ test("a line has a hole where nothing is known, and ends at the right edge", () 
   assert.deepEqual(scale.runs([null, undefined], 5, 100, 40, 4), []);
 });
 
+test("a chart shows no more time than is known, and at most an hour", () => {
+  assert.deepEqual([0, 60, 61, 200, 360].map(scale.slotsFor), [60, 60, 180, 360, 360]);
+});
+
 test("pointing at a chart finds the sample under it", () => {
   assert.equal(scale.indexAt(100, 4, 5, 100), 3);
   assert.equal(scale.indexAt(30, 4, 5, 100), 0);

@@ -2,10 +2,8 @@
 
 import { draw, make, mark, write } from "./dom.js";
 import { bitRate, clock, frames, milliseconds, NONE } from "./format.js";
-import { area, ceiling, indexAt, largest, latest, line, runs } from "./scale.js";
+import { area, ceiling, indexAt, largest, latest, line, runs, slotsFor } from "./scale.js";
 
-/** Samples of an hour. */
-const SLOTS = 360;
 const HEIGHT = 64;
 
 const whole = (value) => (value === null || value === undefined ? NONE : String(value));
@@ -24,13 +22,13 @@ const CHARTS = [
 
 export class Charts {
   #charts;
+  #axis = make("p", { class: "axis" });
   #samples = null;
   #at = null;
 
   constructor(root) {
     this.#charts = CHARTS.map((what) => new Chart(what));
-    const axis = make("p", { class: "axis" }, ...["1 h ago", "45 min", "30 min", "15 min", "now"].map((text) => make("span", {}, text)));
-    root.replaceChildren(...this.#charts.map(({ root }) => root), axis);
+    root.replaceChildren(...this.#charts.map(({ root }) => root), this.#axis);
     root.addEventListener("pointermove", (event) => this.#point(event));
     root.addEventListener("pointerleave", () => this.#show(null));
     this.resized = new ResizeObserver(() => this.#draw());
@@ -50,6 +48,9 @@ export class Charts {
   #draw() {
     if (!this.#samples) return;
     for (const chart of this.#charts) chart.draw(this.#samples);
+    const minutes = (slotsFor(count(this.#samples)) * this.#samples.every_seconds) / 60;
+    const labels = [1, 0.5, 0].map((part) => (part ? `${minutes * part} min ago` : "now"));
+    if (this.#axis.textContent !== labels.join("")) this.#axis.replaceChildren(...labels.map((text) => make("span", {}, text)));
     this.#show(this.#at);
   }
 
@@ -57,7 +58,7 @@ export class Charts {
     const plot = target.closest?.("svg");
     if (!plot || !this.#samples) return this.#show(null);
     const box = plot.getBoundingClientRect();
-    this.#show(indexAt(clientX - box.left, count(this.#samples), SLOTS, box.width));
+    this.#show(indexAt(clientX - box.left, count(this.#samples), slotsFor(count(this.#samples)), box.width));
   }
 
   #show(at) {
@@ -93,11 +94,12 @@ class Chart {
   draw(samples) {
     const { series, least = 0, format, title } = this.#what;
     const width = this.#plot.clientWidth || 300;
+    const slots = slotsFor(count(samples));
     const lists = series.map(({ key }) => samples[key] ?? []);
     // A little air above, or a steady value would look like a limit.
     const top = ceiling(Math.max(largest(...lists) * 1.08, least, 1e-6));
     lists.forEach((values, index) => {
-      const found = runs(values.slice(-SLOTS), SLOTS, width, HEIGHT - 1, top);
+      const found = runs(values.slice(-slots), slots, width, HEIGHT - 1, top);
       this.#lines[index].setAttribute("d", line(found));
       this.#areas[index].setAttribute("d", area(found, HEIGHT - 1));
     });
@@ -115,7 +117,7 @@ class Chart {
     write(this.#when, at === null ? "" : clock(timeOf(samples, at)));
     if (at === null) return mark(this.#cursor, "visibility", "hidden");
     const width = this.#plot.clientWidth;
-    const x = width - (count(samples) - 1 - at) * (width / (SLOTS - 1));
+    const x = width - (count(samples) - 1 - at) * (width / (slotsFor(count(samples)) - 1));
     for (const end of ["x1", "x2"]) mark(this.#cursor, end, x.toFixed(1));
     mark(this.#cursor, "visibility", "visible");
   }

@@ -11,7 +11,7 @@ export function facts({ facts: list, learned }, { stream, heard }) {
   const wait = source.next_try_in === null ? null : source.next_try_in - (Date.now() - heard) / 1000;
   const shown = [
     ["From", source.from?.join(", ") || null],
-    ["Next try", wait === null ? null : wait > 0 ? `in ${age(wait)}` : "now"],
+    ["Next try", wait === null ? null : wait >= 1 ? `in ${age(wait)}` : "now"],
     ["Decided", source.why],
     ["Last failure", failure && `${clock(failure.at)}: ${failure.message}`],
     ["Failed attempts", source.attempt || null],
@@ -19,8 +19,8 @@ export function facts({ facts: list, learned }, { stream, heard }) {
     ["Over", source.transport?.toUpperCase()],
     ["On demand", source.on_demand ? "connected only while somebody watches" : null],
     ["Sessions", source.sessions],
-    ["Loss in the last minute", stream.loss === undefined || stream.loss === null ? null : percent(stream.loss)],
-    ["Outages in a day", source.outages && `${source.outages.count}, ${duration(source.outages.seconds)} in all`],
+    ["Loss (1 min)", stream.loss === undefined || stream.loss === null ? null : percent(stream.loss)],
+    ["Outages in a day", source.outages && (source.outages.count ? `${source.outages.count}, ${duration(source.outages.seconds)} in all` : "none")],
     ...(source.last_errors ?? []).slice(0, 4).map((error) => [
       "Error", `${clock(error.last)}: ${error.message}${error.count > 1 ? ` (${counted(error.count, "time")})` : ""}`,
     ]),

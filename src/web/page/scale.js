@@ -1,5 +1,10 @@
 // Where the values of a chart lie. Pure, so that node can test it.
 
+/** How many samples the width of a chart holds: no more than needed of ten minutes, half an hour and an hour. */
+export function slotsFor(count) {
+  return [60, 180].find((slots) => count <= slots) ?? 360;
+}
+
 /** The next number of the kind people count in (1, 2, 2.5, 5 and so on), at or above `value`. */
 export function ceiling(value) {
   if (!(value > 0)) return 1;
@@ -59,15 +64,6 @@ export function area(runs, height) {
 export function indexAt(x, count, slots, width) {
   const index = Math.round(count - 1 - ((width - x) / width) * Math.max(slots - 1, 1));
   return index >= 0 && index < count ? index : null;
-}
-
-/** Packets lost as a share of what was sent, by sample; null where nothing is known. */
-export function lossOf({ lost = [], received = [] }) {
-  return lost.map((count, index) => {
-    if (count === null || count === undefined) return null;
-    const all = count + (received[index] ?? 0);
-    return all > 0 ? count / all : 0;
-  });
 }
 
 function round(value) {

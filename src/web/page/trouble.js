@@ -19,7 +19,7 @@ const hour = (outages, now) => (outages?.list ?? []).filter(({ start }) => now -
 function decision({ decision, next_try_in: pause }, since) {
   if (pause === null || pause === undefined) return decision;
   const left = pause - since / 1000;
-  return decision.replace(/^retrying (in [\d.]+ s|now)/, left > 0 ? `retrying in ${age(left)}` : "retrying now");
+  return decision.replace(/^retrying (in [\d.]+ s|now)/, left >= 1 ? `retrying in ${age(left)}` : "retrying now");
 }
 
 function mainTrack(stream) {
