@@ -44,6 +44,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::routing::{MethodRouter, any, delete, get};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use control::{Change, Command, Control, Kept};
@@ -83,6 +84,8 @@ struct Shared {
     feed: Arc<Feed>,
     /// `None` = nothing is to be watched over a WebSocket.
     live: Option<LiveDoor>,
+    /// Places for those who are shown moving JPEG pictures: each holds a connection.
+    moving: Arc<Semaphore>,
 }
 
 impl Web {
@@ -92,7 +95,9 @@ impl Web {
         let access = Arc::new(Access::open(Arc::clone(hub.metrics())));
         let (journal, feed) = (Arc::default(), Arc::new(Feed::new(MAX_LISTENERS)));
         hub.metrics().know_limits(&[events::LIMIT]);
-        Self { shared: Arc::new(Shared { hub, control, links, draining, access, journal, feed, live: None }) }
+        let (live, moving) = (None, live::places());
+        let shared = Shared { hub, control, links, draining, access, journal, feed, live, moving };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Asks `access` who may see and change what; otherwise everybody may.

@@ -101,6 +101,9 @@ async fn a_browser_pauses_and_plays_on_at_a_key_frame_without_a_gap() {
     let (numbers, after) = frames(&mut browser, 3).await;
     assert_eq!(numbers, [20, 21, 22]);
     assert_eq!(after[0].sequence, before.last().unwrap().sequence.wrapping_add(1));
+    browser.say(r#"{"do":"pause"}"#).await;
+    viewers[0].kick(Disconnect::Kicked);
+    assert_eq!(browser.closed().await.0, 1008, "also while it pauses");
 }
 
 #[tokio::test]

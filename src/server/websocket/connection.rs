@@ -16,7 +16,7 @@ use super::Upgraded;
 use super::frame::{self, Frame, FrameError, MAX_MESSAGE, Opcode};
 use super::hello::hello;
 use crate::config::SlowViewer;
-use crate::hub::Stream;
+use crate::hub::{self, Stream};
 use crate::sdp;
 use crate::server::Shared;
 use crate::server::admission::{Full, Place};
@@ -67,19 +67,20 @@ pub(super) async fn serve(
             transport: Transport::WebSocket,
             user_agent,
         };
-        let (subscriber, hello) = open(&shared, mount, query.as_deref(), viewer, &outbox).await?;
-        Ok((place, subscriber, hello))
+        let opened = open(&shared, mount, query.as_deref(), viewer, &outbox).await?;
+        Ok((place, opened))
     };
     let opened = tokio::select! {
         opened = opened => opened,
         () = stop.cancelled() => Err(Farewell::of(Disconnect::Shutdown)),
     };
     let (subscriber, farewell) = match opened {
-        Ok((place, subscriber, hello)) => {
+        Ok((place, Opened { subscriber, viewer, hello })) => {
             let mut browser = Browser {
                 shared: &shared,
                 outbox: Rc::clone(&outbox),
                 subscriber,
+                viewer,
                 input,
                 message: None,
                 place,
@@ -107,6 +108,15 @@ pub(super) async fn serve(
     farewell.say(&outbox, finished).await;
 }
 
+/// A session that plays.
+struct Opened {
+    subscriber: Subscriber,
+    /// As the API lists it.
+    viewer: Arc<hub::Viewer>,
+    /// The first message.
+    hello: String,
+}
+
 /// A session of all the tracks asked for, and the first message.
 async fn open(
     shared: &Shared,
@@ -114,7 +124,7 @@ async fn open(
     query: Option<&str>,
     viewer: Viewer,
     outbox: &Rc<Outbox>,
-) -> Result<(Subscriber, String), Farewell> {
+) -> Result<Opened, Farewell> {
     let stream = Arc::clone(mount.stream());
     let Some(described) = mount.describe(shared.settings.describe_timeout).await else {
         let status = stream.status();
@@ -142,7 +152,9 @@ async fn open(
     let hello = hello(stream.name(), tracks.into_iter(), clock(&stream, Instant::now()));
     let mut subscriber = Subscriber::new(session, Line::Connection(Rc::clone(outbox)));
     subscriber.play(&shared.workers).map_err(|_| Farewell::gone(stream.name()))?;
-    Ok((subscriber, hello))
+    let viewer = subscriber.session_mut().playing().map(|playing| Arc::clone(playing.seat.viewer()));
+    let viewer = viewer.ok_or_else(|| Farewell::gone(stream.name()))?;
+    Ok(Opened { subscriber, viewer, hello })
 }
 
 /// The time on the clock of the stream's sender reports, in milliseconds since 1970.
@@ -162,6 +174,7 @@ struct Browser<'s> {
     shared: &'s Shared,
     outbox: Rc<Outbox>,
     subscriber: Subscriber,
+    viewer: Arc<hub::Viewer>,
     input: BytesMut,
     /// The pieces of a text that has more to come.
     message: Option<Vec<u8>>,
@@ -190,6 +203,9 @@ impl Browser<'_> {
         let socket = outbox.socket();
         outbox.answer(&frame::frame(Opcode::Text, hello.as_bytes()))?;
         let mut timer = pin!(time::sleep(TICK));
+        let viewer = Arc::clone(&self.viewer);
+        // Also while it pauses.
+        let mut kicked = pin!(viewer.kicked());
         loop {
             if let Some(farewell) = self.listen()? {
                 return Ok(farewell);
@@ -218,6 +234,7 @@ impl Browser<'_> {
                     writable?;
                     outbox.flush()?;
                 }
+                reason = &mut kicked => return Ok(Farewell::of(reason)),
                 () = stop.cancelled() => return Ok(Farewell::of(Disconnect::Shutdown)),
                 () = reached(self.paced) => {}
                 () = &mut timer => {

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut, Bytes, BytesMut};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time;
 
 use super::Watch;
@@ -23,11 +24,17 @@ pub(in crate::web) async fn moving(
     stream: Arc<Stream>,
     watch: Watch,
 ) -> Result<Response, Refusal> {
+    let place = Arc::clone(&shared.moving).try_acquire_owned().map_err(|_| {
+        let error = format!(
+            "{PLACES} visitors see moving JPEG pictures, and no more may: watch over the WebSocket at /live"
+        );
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error).with_header(header::RETRY_AFTER, "5")
+    })?;
     let (demand, pictures) = follow(&stream).await?;
     let peer = watch.peer.ok_or_else(|| Refusal::forbidden("where the request came from is not known"))?;
     let seat = stream.join(peer.address.ip(), Transport::Http, watch.user_agent());
     seat.plays();
-    let show = Show { pictures, seat, asked: Some(Instant::now()), _demand: demand };
+    let show = Show { pictures, seat, asked: Some(Instant::now()), _demand: demand, _place: place };
     let draining = shared.draining.clone();
     let parts = futures_util::stream::unfold(show, move |mut show| {
         let draining = draining.clone();
@@ -48,8 +55,13 @@ pub(in crate::web) async fn moving(
             }
         }
     });
-    let kind = HeaderValue::from_static(concat!("multipart/x-mixed-replace; boundary=", "fanlight-picture"));
+    let kind = HeaderValue::from_static("multipart/x-mixed-replace; boundary=fanlight-picture");
     Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(parts)).into_response())
+}
+
+/// The places of those who are shown moving pictures.
+pub(in crate::web) fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(PLACES))
 }
 
 /// The newest picture.
@@ -98,6 +110,7 @@ struct Show {
     /// When it asked, until the first picture.
     asked: Option<Instant>,
     _demand: Demand,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Show {
@@ -136,6 +149,9 @@ fn part(jpeg: &[u8]) -> Bytes {
     part.put_slice(b"\r\n");
     part.freeze()
 }
+
+/// A quarter of the sidecar's connections: scrapers and health checks need some, too.
+const PLACES: usize = 64;
 
 const BOUNDARY: &str = "fanlight-picture";
 

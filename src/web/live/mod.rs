@@ -116,7 +116,7 @@ pub(super) fn socket(shared: &Shared, stream: &Stream, watch: Watch) -> Result<R
     Ok(response)
 }
 
-pub(super) use mjpeg::{moving, still};
+pub(super) use mjpeg::{moving, places, still};
 
 /// A viewer's name for itself is kept up to this length.
 const MAX_AGENT: usize = 200;
