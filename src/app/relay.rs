@@ -97,9 +97,9 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
     };
     let web = Web::new(Arc::clone(&hub), control, links, draining.clone())
         .with_access(Arc::clone(&access))
-        .with_live(live_door(websockets))
         .with_journal(journal)
-        .with_listeners(config.http.max_listeners);
+        .with_listeners(config.http.max_listeners)
+        .with_live(live_door(websockets));
 
     addresses.announce(&config, &mode);
     let (grace, written) = (config.shutdown_grace, config.incidents.clone());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Quirks, Stream as Settings, StreamName};
-use crate::hub::Hub;
+use crate::config::{Quirks, Source, Stream as Settings, StreamName};
+use crate::hub::{Hub, Provenance};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::source::{self, Sources};
@@ -68,6 +68,7 @@ impl Streams {
         self.journal.open(name.as_str());
         let mut publisher = self.hub.add_with(name.as_str(), settings.viewing.clone());
         publisher.coalesce(settings.coalesce);
+        publisher.stream().comes_from(provenance(settings));
         let (stop, sources) = (CancellationToken::new(), self.sources.clone());
         self.running.insert(name.clone(), Running { settings: settings.clone(), stop: stop.clone() });
         let settings = settings.clone();
@@ -98,4 +99,13 @@ pub(super) enum Put {
     Created,
     Replaced,
     Unchanged,
+}
+
+/// What page and API say of where a stream comes from.
+fn provenance(settings: &Settings) -> Provenance {
+    let from = match &settings.source {
+        Source::Cameras(cameras) => cameras.iter().map(ToString::to_string).collect(),
+        Source::File { path, .. } => vec![path.display().to_string()],
+    };
+    Provenance { from, on_demand: settings.on_demand }
 }

@@ -36,7 +36,7 @@ pub use history::{History, Sample, Spell};
 pub use publisher::Publisher;
 pub use record::{Outage, OutageTotal, Record, Trouble};
 pub use status::{BitRate, Described, Failure, Status, TrackStats};
-pub use stream::{Delivery, Demand, RING, Stream, Subscription};
+pub use stream::{Delivery, Demand, Provenance, RING, Stream, Subscription};
 pub use viewer::{Seat, Tally, Viewer};
 
 use tokio::sync::watch;

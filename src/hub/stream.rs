@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, broadcast, watch};
@@ -40,6 +40,7 @@ pub struct Stream {
     /// Locked once a burst by the publisher, and by whoever looks.
     pub(super) stats: Mutex<Vec<TrackStats>>,
     viewing: Viewing,
+    provenance: OnceLock<Provenance>,
     /// Locked once a burst by the publisher, and when a viewer joins or has fallen too far behind.
     cache: Mutex<GopCache>,
     /// The outage in progress, if there is one.
@@ -56,6 +57,15 @@ pub struct Stream {
     /// while it lasts.
     standby: Mutex<Option<Standby>>,
     back_channel: Option<Arc<BackChannel>>,
+}
+
+/// Where a stream comes from, for whoever looks at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// Cameras in order of preference, or a file. Without credentials.
+    pub from: Vec<String>,
+    /// Connected only while somebody watches.
+    pub on_demand: bool,
 }
 
 /// An outage in progress.
@@ -101,6 +111,7 @@ impl Stream {
             stats: Mutex::default(),
             cache: Mutex::new(GopCache::new(viewing.gop_cache_size, viewing.gop_cache_age)),
             viewing,
+            provenance: OnceLock::new(),
             outage: Mutex::default(),
             record: Mutex::default(),
             history,
@@ -145,6 +156,17 @@ impl Stream {
         viewer.playing_since()?;
         let newest = self.cache().newest();
         Some(newest.map_or(Duration::ZERO, |newest| newest.saturating_duration_since(viewer.reached())))
+    }
+
+    /// Tells where it comes from, once.
+    pub fn comes_from(&self, provenance: Provenance) {
+        // A second time would be a defect of the caller's, and harmless.
+        let _ = self.provenance.set(provenance);
+    }
+
+    /// Where it comes from, as far as that was told.
+    pub fn provenance(&self) -> Provenance {
+        self.provenance.get().cloned().unwrap_or_default()
     }
 
     /// Counters of this stream.

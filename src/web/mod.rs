@@ -2,7 +2,7 @@
 //!
 //! | route | what |
 //! |---|---|
-//! | `/` | the status page |
+//! | `/`, `/page/{version}/{file}`, `/icon.svg` | the status page and its files |
 //! | `/metrics` | Prometheus text |
 //! | `/livez`, `/readyz`, `/healthz` | the process; a dead camera never fails them, `readyz` is 503 while draining |
 //! | `/api/v1/streams`, `/api/v1/streams/{name}` | streams; `PUT` and `DELETE` change them |
@@ -21,6 +21,7 @@
 mod access;
 mod answer;
 mod api;
+mod assets;
 mod connections;
 mod control;
 mod events;
@@ -80,12 +81,12 @@ struct Shared {
     links: Links,
     draining: CancellationToken,
     access: Arc<Access>,
+    journal: Arc<Journal>,
+    feed: Arc<Feed>,
     /// `None` = nothing is to be watched over a WebSocket.
     live: Option<LiveDoor>,
     /// Places for those who are shown moving JPEG pictures: each holds a connection.
     moving: Arc<Semaphore>,
-    journal: Arc<Journal>,
-    feed: Arc<Feed>,
 }
 
 impl Web {
@@ -95,17 +96,8 @@ impl Web {
         let access = Arc::new(Access::open(Arc::clone(hub.metrics())));
         let (journal, feed) = (Arc::default(), Arc::new(Feed::new(MAX_LISTENERS)));
         hub.metrics().know_limits(&[events::LIMIT]);
-        let shared = Shared {
-            hub,
-            control,
-            links,
-            draining,
-            access,
-            live: None,
-            moving: live::places(),
-            journal,
-            feed,
-        };
+        let (live, moving) = (None, live::places());
+        let shared = Shared { hub, control, links, draining, access, journal, feed, live, moving };
         Self { shared: Arc::new(shared) }
     }
 
@@ -114,15 +106,6 @@ impl Web {
     pub fn with_access(mut self, access: Arc<Access>) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.access = access;
-        }
-        self
-    }
-
-    /// Hands browsers that watch over a WebSocket to `live`.
-    #[must_use]
-    pub fn with_live(mut self, live: LiveDoor) -> Self {
-        if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.live = Some(live);
         }
         self
     }
@@ -141,6 +124,15 @@ impl Web {
     pub fn with_listeners(mut self, most: u32) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.feed = Arc::new(Feed::new(most));
+        }
+        self
+    }
+
+    /// Hands browsers that watch over a WebSocket to `live`.
+    #[must_use]
+    pub fn with_live(mut self, live: LiveDoor) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.live = Some(live);
         }
         self
     }
@@ -193,9 +185,8 @@ fn router(shared: Arc<Shared>) -> Router {
 fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
     vec![
         ("/", get(page::page)),
-        ("/page.css", get(page::style)),
-        ("/page.js", get(page::script)),
-        ("/icon.svg", get(page::icon)),
+        ("/page/{version}/{file}", get(assets::file)),
+        ("/icon.svg", get(assets::icon)),
         ("/metrics", get(scrape::metrics)),
         ("/livez", get(async || "ok\n")),
         ("/readyz", get(ready)),

@@ -69,6 +69,10 @@ pub(super) struct Urls {
 #[derive(Debug, Serialize)]
 pub(super) struct SourceState {
     pub(super) state: &'static str,
+    /// Cameras in order of preference, or a file; without credentials.
+    from: Vec<String>,
+    /// Connected only while somebody watches.
+    on_demand: bool,
     /// RFC 3339, as all times.
     since: String,
     /// Failed attempts since it last delivered.
@@ -230,8 +234,11 @@ impl SourceState {
     fn new(stream: &Stream, status: &Status, now: Instant) -> Self {
         let next_try_in = status.next_try.map(|next| next.saturating_duration_since(now));
         let record = stream.record();
+        let provenance = stream.provenance();
         Self {
             state: status.phase.as_str(),
+            from: provenance.from,
+            on_demand: provenance.on_demand,
             since: time_of(stream, status.since),
             attempt: status.attempt,
             next_try_in: next_try_in.map(|wait| rounded(wait.as_secs_f64(), 3)),

@@ -1,4 +1,4 @@
-//! What page and API show of a source's troubles: the last errors, the outages of the last day.
+//! What the API shows of a source's troubles: the last errors, the outages of the last day.
 
 use std::time::Instant;
 
@@ -72,34 +72,3 @@ impl OutagesState {
         }
     }
 }
-
-/// The history of a source, line by line, for the page. `page.js` makes the same lines.
-pub(super) fn lines(learned: &[String], errors: &[ErrorState], outages: &OutagesState) -> Vec<String> {
-    let mut lines = learned.to_vec();
-    if outages.count > 0 {
-        let word = if outages.count == 1 { "outage" } else { "outages" };
-        lines.push(format!("{} {word} in the last day, {} in all", outages.count, seconds(outages.seconds)));
-    }
-    for outage in outages.list.iter().take(SHOWN) {
-        let (start, length, message) = (clock(&outage.start), seconds(outage.seconds), &outage.message);
-        let away = if outage.end.is_some() { "away for" } else { "away, so far for" };
-        lines.push(format!("{start}: {away} {length}: {message}"));
-    }
-    for error in errors.iter().take(SHOWN) {
-        let times = if error.count > 1 { format!(", {} times", error.count) } else { String::new() };
-        lines.push(format!("{}: {}{times}: {}", clock(&error.last), error.class, error.message));
-    }
-    lines
-}
-
-/// `2026-03-01 12:00:00 UTC`, of a time as [`time_of`] writes it.
-pub(super) fn clock(time: &str) -> String {
-    time.get(..10).zip(time.get(11..19)).map_or(String::new(), |(day, time)| format!("{day} {time} UTC"))
-}
-
-fn seconds(seconds: f64) -> String {
-    if seconds < 9.95 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
-}
-
-/// Outages and errors on the page; the API has more.
-const SHOWN: usize = 8;

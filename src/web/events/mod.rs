@@ -8,6 +8,7 @@
 //! | `removed` | `{"name"}` of a stream that is no more |
 //! | `viewers` | with `?stream=NAME`: as `/api/v1/streams/{name}/viewers` gives them, once a second where they changed |
 //! | `log` | with `?stream=NAME`: as `/api/v1/streams/{name}/log` gives them, first the last lines, then those that came since |
+//! | `alive` | `{}`, where there was nothing to say for 15 s: a page cannot see comments |
 //!
 //! It ends when the relay stops, and when other access rules come into force: a browser connects anew by itself, and is
 //! asked again who it is.
@@ -21,7 +22,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::IntoResponse;
-use axum::response::sse::{KeepAlive, Sse};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream;
 
 pub(super) use feed::Feed;
@@ -53,7 +54,8 @@ pub(super) async fn events(
     };
     let listener = Listener::new(shared, host, place, only);
     let events = Sse::new(stream::unfold(listener, Listener::next));
-    let events = events.keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("still here"));
+    let events = events
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE).event(Event::default().event("alive").data("{}")));
     // nginx would hold back what is told.
     Ok(([(HeaderName::from_static("x-accel-buffering"), "no")], events))
 }

@@ -35,7 +35,10 @@ async fn a_live_stream_shows_its_rates_its_tracks_and_its_url() {
     let rate = track["bit_rate"].as_f64().unwrap();
     assert!((rate / (bytes as f64 * 8.0 / 4.0) - 1.0).abs() < 0.3, "{rate} of {bytes} bytes in 4 s");
     assert_eq!(stream["bit_rate"], track["bit_rate"]);
-    assert_eq!(stream["viewers"], json!({"count": 0, "tcp": 0, "tls": 0, "udp": 0, "multicast": 0}));
+    assert_eq!(
+        stream["viewers"],
+        json!({"count": 0, "tcp": 0, "tls": 0, "udp": 0, "multicast": 0, "websocket": 0, "http": 0})
+    );
     assert_eq!(stream["latency_ms"], Value::Null);
     let all = site.get("/api/v1/streams").await.json();
     assert_eq!(all["streams"].as_array().unwrap().len(), 1);
@@ -125,7 +128,10 @@ async fn viewers_are_listed_and_can_be_disconnected() {
     let latency = viewer["latency_ms"].as_f64().unwrap();
     assert!((4.0..1000.0).contains(&latency));
     let stream = site.get("/api/v1/streams/door").await.json();
-    assert_eq!(stream["viewers"], json!({"count": 2, "tcp": 1, "tls": 0, "udp": 1, "multicast": 0}));
+    assert_eq!(
+        stream["viewers"],
+        json!({"count": 2, "tcp": 1, "tls": 0, "udp": 1, "multicast": 0, "websocket": 0, "http": 0})
+    );
     assert_eq!(stream["latency_ms"]["mean"], latency, "who got nothing yet has no latency");
     assert_eq!(stream["latency_ms"]["max"], latency);
 
@@ -320,7 +326,7 @@ async fn the_description_names_exactly_what_there_is() {
         }
     }
     // What exists is described, but for the files of the page.
-    let files = ["/page.css", "/page.js", "/icon.svg"];
+    let files = ["/page/{version}/{file}", "/icon.svg"];
     let mut paths: Vec<_> = routes().iter().map(|(path, _)| path.replace("{*path}", "{name}")).collect();
     paths.extend(crate::web::api::PARTS.map(|(suffix, _)| format!("/api/v1/streams/{{name}}{suffix}")));
     for path in paths.iter().filter(|path| !files.contains(&path.as_str())) {
