@@ -112,7 +112,8 @@ mod tests {
         let hub = Arc::new(Hub::new(Arc::new(Metrics::new())));
         let incidents = Incidents { directory: Some(folder.path().join("new")), max_files: 10 };
         let following = Arc::clone(&hub);
-        let task = tokio::spawn(async move { match write(&following, &incidents).await {} });
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move { match write(&following, &incidents).await {} });
         let files = || -> Vec<String> {
             let entries = fs::read_dir(folder.path().join("new")).into_iter().flatten();
             let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
@@ -145,6 +146,5 @@ mod tests {
             "a source that never delivered has no incident, and one outage is one: {:?}",
             files()
         );
-        task.abort();
     }
 }
