@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{
@@ -23,9 +24,10 @@ pub(crate) fn start(to: SocketAddr) -> SocketAddr {
         runtime.block_on(async move {
             let listener = TcpListener::from_std(listener).unwrap();
             let connector = TlsConnector::from(Arc::new(client()));
+            let mut viewers = JoinSet::new();
             while let Ok((mut plain, _)) = listener.accept().await {
                 let connector = connector.clone();
-                tokio::spawn(async move {
+                viewers.spawn(async move {
                     // The relay may still be starting: then the viewer is closed, and comes again.
                     let Ok(socket) = TcpStream::connect(to).await else { return };
                     let Ok(mut secure) = connector.connect(ServerName::from(to.ip()), socket).await else {
