@@ -25,7 +25,7 @@ const complaints = [];
 const asked = new Set();
 
 /** A page of its own, watched from its first request. */
-async function open({ hash = "", ...options } = {}) {
+async function open({ url = given.page, hash = "", ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, acceptDownloads: true, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
@@ -33,7 +33,7 @@ async function open({ hash = "", ...options } = {}) {
   page.on("websocket", (socket) => asked.add(socket.url()));
   page.on("console", (message) => message.type() === "error" && complaints.push(`console: ${message.text()}`));
   page.on("pageerror", (error) => complaints.push(`uncaught: ${error.message}`));
-  await page.goto(given.page + hash);
+  await page.goto(url + hash);
   return page;
 }
 

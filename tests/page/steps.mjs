@@ -184,8 +184,7 @@ async function settings({ given, open, complaints }) {
 
 /** What may only be watched says so, in words. */
 async function not_allowed({ given, open, complaints }) {
-  const page = await open({ hash: "#/h264" });
-  await page.goto(`${given.guarded}#/demo`);
+  const page = await open({ url: given.guarded, hash: "#/demo" });
   await button(page, "Reconnect now").click();
   await until("it is said", async () => /Not allowed/.test(await page.locator('[data-part="outcome"]').innerText()));
   complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("403")));
