@@ -49,14 +49,31 @@ impl Workers {
         Ok(Self { workers, tasks: TaskTracker::new(), metrics: Arc::clone(metrics) })
     }
 
-    /// Runs a task on the worker with the fewest; while there are few, on the first. A panic in it is caught, logged under
-    /// `name`, and counted.
+    /// Runs a task on the worker with the fewest. A panic in it is caught, logged under `name`, and counted.
     pub fn spawn<F, T>(&self, name: &'static str, make: F)
     where
         F: FnOnce() -> T + Send + 'static,
         T: Future<Output = ()> + 'static,
     {
-        let load = |worker: &&Worker| worker.load.load(Ordering::Relaxed).max(FEW);
+        self.spawn_among(0, name, make);
+    }
+
+    /// The same for one of many tasks that are woken together: while there are few, they all go to the first worker.
+    pub fn spawn_together<F, T>(&self, name: &'static str, make: F)
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Future<Output = ()> + 'static,
+    {
+        self.spawn_among(FEW, name, make);
+    }
+
+    /// Workers with fewer tasks than `alike` are as good as each other.
+    fn spawn_among<F, T>(&self, alike: usize, name: &'static str, make: F)
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Future<Output = ()> + 'static,
+    {
+        let load = |worker: &&Worker| worker.load.load(Ordering::Relaxed).max(alike);
         let Some(worker) = self.workers.iter().min_by_key(load) else { return };
         worker.load.fetch_add(1, Ordering::Relaxed);
         let guard = self.guard(name);
@@ -175,13 +192,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tasks_are_spread_over_the_workers_once_there_are_many() {
+    async fn tasks_that_are_woken_together_are_spread_once_there_are_many() {
         let workers = Workers::start(2, &Arc::new(Metrics::new())).unwrap();
         let (names, mut seen) = mpsc::unbounded_channel();
         let stop = tokio_util::sync::CancellationToken::new();
         for _ in 0..2 * FEW + 2 {
             let (names, stop) = (names.clone(), stop.clone());
-            workers.spawn("each", move || async move {
+            workers.spawn_together("each", move || async move {
                 names.send(std::thread::current().name().map(str::to_owned)).unwrap();
                 stop.cancelled().await;
             });

@@ -228,7 +228,7 @@ impl Server {
         let stop = self.shared.stop.child_token();
         let shared = Arc::clone(&self.shared);
         let Ok(socket) = socket.into_std() else { return };
-        self.shared.workers.spawn("connection", move || async move {
+        self.shared.workers.spawn_together("connection", move || async move {
             match TcpStream::from_std(socket) {
                 Ok(socket) => connection::serve(socket, certificates, peer, place, shared, stop).await,
                 Err(error) => tracing::debug!(%peer, %error, "a connection could not be taken over"),

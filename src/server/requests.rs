@@ -401,7 +401,7 @@ impl Connection {
             timeout: self.shared.settings.session_timeout,
             stop: self.shared.stop.child_token(),
         };
-        self.shared.workers.spawn("udp session", move || session.run());
+        self.shared.workers.spawn_together("udp session", move || session.run());
         Ok(response)
     }
 

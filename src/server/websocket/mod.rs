@@ -72,7 +72,7 @@ impl WebSockets {
         let Upgraded { socket, keys, read, peer, stream, query, user_agent, warrant } = upgraded;
         let Ok(socket) = socket.into_std() else { return };
         let place = shared.admission.connection(peer.ip());
-        self.shared.workers.spawn("websocket", move || async move {
+        self.shared.workers.spawn_together("websocket", move || async move {
             match TcpStream::from_std(socket) {
                 Ok(socket) => {
                     let upgraded = Upgraded { socket, keys, read, peer, stream, query, user_agent, warrant };
