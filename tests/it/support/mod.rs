@@ -6,6 +6,7 @@
 //! (`Viewer`), always under a limit whose message names what was waited for.
 #![allow(dead_code, reason = "support offers more than the tests of one day use")]
 
+pub mod anybody;
 pub mod audio;
 pub mod camera;
 pub mod dice;
