@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fanlight::config::SlowViewer;
+use tokio::time::interval;
 
 use crate::support::camera::Camera;
 use crate::support::relay::{Relay, camera_settings};
@@ -91,6 +92,31 @@ async fn who_falls_behind_gets_whole_pictures_again_and_nobody_else_misses_any()
     assert_eq!(by_reason("lagged") + by_reason("key_frame"), missed);
     assert!(by_reason("lagged") > 0 && by_reason("key_frame") < 10, "{}", by_reason("key_frame"));
     assert_eq!(viewer().id, slow_one.id, "it was not disconnected");
+}
+
+/// What stands in the kernel before the next burst counts as well as what waits in the relay: without it these pictures are
+/// half a second older.
+#[tokio::test]
+async fn who_reads_at_half_rate_sees_nothing_older_than_max_lag() {
+    const FRAMES_A_SECOND: u32 = 25;
+    let camera = Camera::builder().gop(10).packets_per_frame(2).packet_size(10_000).start().await;
+    let mut settings = camera_settings(&camera.url());
+    settings.viewing.max_lag = Duration::from_secs(1);
+    let relay = Relay::builder().stream("cam", settings).start().await;
+    relay.published("cam", 1).await;
+    let mut slow = Viewer::play_narrow(&relay.url("cam")).await;
+    let mut pace = interval(2 * Duration::from_secs(1) / FRAMES_A_SECOND);
+    let mut ages = Vec::new();
+    for _ in 0..100 {
+        pace.tick().await;
+        let frame = slow.next_frame().await[0].stamp().unwrap().frame;
+        ages.push(camera.frames_made() - frame);
+    }
+    let oldest = ages.into_iter().max().unwrap_or_default();
+    assert!(oldest > FRAMES_A_SECOND / 2, "it was never behind: {oldest} frames");
+    assert!(oldest <= FRAMES_A_SECOND * 5 / 4, "{oldest} frames at {FRAMES_A_SECOND} a second");
+    let viewers = relay.stream("cam").viewers();
+    assert!(viewers.len() == 1 && viewers[0].skipped() > 10, "it skips, and stays: {viewers:?}");
 }
 
 #[tokio::test]

@@ -15,8 +15,9 @@ use crate::server::scratch::{self, Layout, Sheet};
 use crate::server::session::Playing;
 use crate::vocabulary::{Disconnect, Skip};
 
-/// Rewrites a burst for a viewer and writes it, with the sender reports that are due. `now` is a moment ago. Returns when
-/// it was done. What many viewers share of the counting goes to `tally`, where there is one.
+/// Rewrites a burst for a viewer and writes it, with the sender reports that are due. `now` is a moment ago. What stands
+/// before it in this machine makes it older than that. Returns when it was done. What many viewers share of the counting
+/// goes to `tally`, where there is one.
 ///
 /// # Errors
 /// The connection is gone.
@@ -30,7 +31,7 @@ pub(super) fn send(
 ) -> io::Result<Instant> {
     let (layout, burst) = line.form(burst);
     scratch::with_copy(burst, layout, |Sheet { copy, plan, reports }| {
-        playing.player.plan(burst, now, layout, copy, plan);
+        playing.player.plan(burst, now + line.delay(now), layout, copy, plan);
         report(playing, stream, line, now, reports);
         let taken = match line {
             Line::Connection(outbox) => {
