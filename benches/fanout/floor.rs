@@ -1,11 +1,12 @@
 //! The floor program: one thread that reads the camera and writes each burst to each viewer, with one write over TCP
 //! and one segmented send over UDP. No numbers of their own, no key frames, no reports, no second thread: what is left
-//! is what the kernel takes.
+//! is what the kernel takes. It may gather the packets of a frame, as the relay does where a camera spreads them.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 
@@ -14,8 +15,9 @@ enum Viewer {
     Udp { to: SocketAddr, _control: TcpStream },
 }
 
-/// Serves viewers on `listen` from the camera at `camera`, until killed.
-pub(crate) fn serve(listen: SocketAddr, camera: SocketAddr) {
+/// Serves viewers on `listen` from the camera at `camera`, until killed. No packet waits longer than `hold` for the end of
+/// its frame.
+pub(crate) fn serve(listen: SocketAddr, camera: SocketAddr, hold: Duration) {
     let listener = TcpListener::bind(listen).unwrap();
     let newcomers = Arc::new(Mutex::new(Vec::new()));
     let arrivals = Arc::clone(&newcomers);
@@ -37,11 +39,17 @@ pub(crate) fn serve(listen: SocketAddr, camera: SocketAddr) {
     let offload = UdpSocketState::new(UdpSockRef::from(&udp)).unwrap();
     let (mut viewers, mut chunk, mut bare) = (Vec::new(), vec![0; 256 << 10], Vec::new());
     let mut input = Vec::new();
+    let mut held: Option<Instant> = None;
     loop {
-        let length = camera.read(&mut chunk).unwrap();
-        assert!(length > 0, "the camera has gone");
-        input.extend_from_slice(&chunk[..length]);
-        let mut end = 0;
+        let left = held.map(|since| (since + hold).saturating_duration_since(Instant::now()).max(MOMENT));
+        camera.set_read_timeout(left).unwrap();
+        match camera.read(&mut chunk) {
+            Ok(0) => panic!("the camera has gone"),
+            Ok(length) => input.extend_from_slice(&chunk[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
+        let (mut end, mut marker) = (0, false);
         bare.clear();
         // Whole packets only; the answers before the first one are passed over.
         while let Some(head) = input.get(end..end + 4) {
@@ -52,8 +60,13 @@ pub(crate) fn serve(listen: SocketAddr, camera: SocketAddr) {
             let size = usize::from(u16::from_be_bytes([head[2], head[3]]));
             let Some(packet) = input.get(end + 4..end + 4 + size) else { break };
             bare.extend_from_slice(packet);
+            marker = packet[1] & 0x80 != 0;
             end += 4 + size;
         }
+        if !marker && !bare.is_empty() && held.get_or_insert_with(Instant::now).elapsed() < hold {
+            continue;
+        }
+        held = None;
         let start = input[..end].iter().position(|byte| *byte == b'$').unwrap_or(end);
         viewers.append(&mut newcomers.lock().unwrap());
         viewers.retain_mut(|viewer| send(viewer, &input[start..end], &bare, &udp, &offload).is_ok());
@@ -94,6 +107,9 @@ fn send(
     }
     Ok(())
 }
+
+/// The shortest time to wait for the camera: 0 would be for ever.
+const MOMENT: Duration = Duration::from_micros(1);
 
 /// A viewer that is this far behind is given up.
 const MAX_REST: usize = 8 << 20;

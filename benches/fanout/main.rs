@@ -101,6 +101,9 @@ struct Args {
     /// Serve as the floor program on this address, from the camera at the other (used by the benchmark itself)
     #[arg(long, num_args = 2, value_names = ["LISTEN", "CAMERA"])]
     floor: Option<Vec<SocketAddr>>,
+    /// Milliseconds that the floor program gathers the packets of a frame (used by the benchmark itself)
+    #[arg(long, default_value_t = 0)]
+    hold: u64,
     /// `cargo bench` passes it
     #[arg(long)]
     bench: bool,
@@ -115,7 +118,7 @@ impl Args {
 fn main() {
     let args = Args::parse();
     if let Some(floor) = &args.floor {
-        floor::serve(floor[0], floor[1]);
+        floor::serve(floor[0], floor[1], Duration::from_millis(args.hold));
         return;
     }
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -132,6 +135,9 @@ fn main() {
         kinds.push(Kind::Beside);
     } else if args.floor_program == "on" && args.streams == 1 {
         kinds.push(Kind::Floor);
+        if args.paced > 0.0 {
+            kinds.push(Kind::Gathering);
+        }
     }
     if args.gst && gst_is_installed() {
         kinds.push(Kind::Gst);
@@ -158,12 +164,21 @@ fn compare(args: &Args, kinds: &[Kind], transport: &str, viewers: usize) {
     for (kind, median) in kinds.iter().zip(&medians) {
         println!("{transport:9} {viewers:7} {:6} {median}  (medians)", kind.name());
     }
-    let [relay, other, ..] = medians.as_slice() else { return };
+    let [relay, others @ ..] = medians.as_slice() else { return };
+    for (kind, other) in kinds[1..].iter().zip(others) {
+        against(args, *kind, transport, viewers, relay, other);
+    }
+}
+
+/// What the relay takes of what the other one takes.
+fn against(args: &Args, kind: Kind, transport: &str, viewers: usize, relay: &Round, other: &Round) {
     let (p50, p99) = (relay.last.0 / other.last.0, relay.last.1 / other.last.1);
-    match kinds[1] {
-        Kind::Floor => {
-            let cpu = relay.cpu_per_gbit / other.cpu_per_gbit;
-            println!("{transport:9} {viewers:7} ratio: CPU {cpu:.2}, last packet p50 {p50:.2}, p99 {p99:.2}");
+    match kind {
+        Kind::Floor | Kind::Gathering => {
+            let (cpu, name) = (relay.cpu_per_gbit / other.cpu_per_gbit, kind.name());
+            println!(
+                "{transport:9} {viewers:7} ratio to the {name}: CPU {cpu:.2}, last packet p50 {p50:.2}, p99 {p99:.2}"
+            );
         }
         Kind::Beside => println!(
             "{transport:9} {viewers:7} beside {} that never read and {} at half rate: last packet p50 {:.2}, p99 {:.2} of what \
@@ -202,7 +217,7 @@ fn round(args: &Args, kind: Kind, transport: &str, viewers: usize) -> Round {
         viewers,
         time: Duration::from_secs(args.seconds),
         // The floor knows no key frames.
-        late: if kind == Kind::Floor { 0 } else { args.late },
+        late: if kind.is_floor() { 0 } else { args.late },
         patience: gop + Duration::from_secs(1),
         look_at_all: args.has_bad_ones(),
         never_reading: if bad { args.never_reading } else { 0 },

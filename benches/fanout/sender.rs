@@ -14,6 +14,8 @@ pub(super) enum Kind {
     /// The relay, with bad viewers beside the good ones.
     Beside,
     Floor,
+    /// The floor program, holding packets back as long as the relay may.
+    Gathering,
     Gst,
 }
 
@@ -23,8 +25,14 @@ impl Kind {
             Self::Relay => "relay",
             Self::Beside => "beside",
             Self::Floor => "floor",
+            Self::Gathering => "gather",
             Self::Gst => "gst",
         }
+    }
+
+    /// A bare copy: no key frames, no streams, no transports but TCP and UDP.
+    pub(super) fn is_floor(self) -> bool {
+        matches!(self, Self::Floor | Self::Gathering)
     }
 
     /// Starts it on these addresses.
@@ -32,10 +40,11 @@ impl Kind {
         let address = on.rtsp;
         match self {
             Self::Relay | Self::Beside => relay(args, on, camera, streams, ""),
-            Self::Floor => {
+            Self::Floor | Self::Gathering => {
                 let this = std::env::current_exe().unwrap();
-                let camera = camera.address().to_string();
-                Process::start(this.to_str().unwrap(), &["--floor", &address.to_string(), &camera])
+                let (address, camera) = (address.to_string(), camera.address().to_string());
+                let half = if self == Self::Gathering { HALF_A_FRAME } else { "0" };
+                Process::start(this.to_str().unwrap(), &["--floor", &address, &camera, "--hold", half])
             }
             Self::Gst => {
                 let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/fanout/gst_relay.py");
@@ -44,6 +53,9 @@ impl Kind {
         }
     }
 }
+
+/// Milliseconds: half of the camera's frame interval.
+const HALF_A_FRAME: &str = "17";
 
 /// Where a sender is reached.
 #[derive(Clone, Copy)]

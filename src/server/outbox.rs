@@ -114,11 +114,11 @@ impl Outbox {
         (waiting.len() > 0).then_some(waiting.progress)
     }
 
-    /// How long what is written now stays here and in the kernel, while the socket takes less than it is given. What the
-    /// other side has received and not read is not known.
-    pub(super) fn delay(&self, now: Instant) -> Duration {
+    /// How long the last of so many bytes written now stays here and in the kernel, while the socket takes less than it is
+    /// given. What the other side has received and not read is not known.
+    pub(super) fn delay(&self, bytes: usize, now: Instant) -> Duration {
         let waiting = self.waiting.borrow();
-        waiting.pace.as_ref().map_or(Duration::ZERO, |pace| pace.delay(waiting.len(), now))
+        waiting.pace.as_ref().map_or(Duration::ZERO, |pace| pace.delay(waiting.len() + bytes, now))
     }
 
     /// Writes an answer behind all that waits.
@@ -266,6 +266,9 @@ const MAX_RECORDS: usize = 64;
 /// at most 457 KiB stood in the send queue within 20 s, and 3824 KiB without this option (`ss -tn`).
 pub(super) const MAX_UNSENT: u32 = 128 << 10;
 
+/// Bytes that the other side holds, at least, before it reads them: half of the smallest receive window that systems begin with.
+const UNREAD: u64 = 32 << 10;
+
 /// How fast a socket takes what it is given, while that is less than there is.
 #[derive(Debug)]
 struct Pace {
@@ -287,7 +290,7 @@ impl Pace {
     fn delay(&self, waiting: usize, now: Instant) -> Duration {
         match self.rate {
             Some(rate) if self.is_known(now) => {
-                Duration::from_millis((waiting as u64 + u64::from(MAX_UNSENT)) * 1000 / rate.max(1))
+                Duration::from_millis((waiting as u64 + u64::from(MAX_UNSENT) + UNREAD) * 1000 / rate.max(1))
             }
             _ => Duration::ZERO,
         }
@@ -331,7 +334,7 @@ mod tests {
     #[test]
     fn what_is_written_to_a_slow_socket_waits_as_long_as_that_takes_for_what_is_before_it() {
         let start = Instant::now();
-        let mut waiting = Waiting { bytes: vec![0; 72 << 10], written: 0, progress: start, pace: None };
+        let mut waiting = Waiting { bytes: vec![0; 40 << 10], written: 0, progress: start, pace: None };
         let at = |millis| start + Duration::from_millis(millis);
         waiting.blocked(at(0));
         let delay = |waiting: &Waiting, now| waiting.pace.as_ref().unwrap().delay(waiting.len(), now);

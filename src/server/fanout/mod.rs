@@ -186,7 +186,7 @@ impl Subscriber {
         let stream = Arc::clone(session.mount().stream());
         let Some(playing) = session.playing() else { return Ok(None) };
         let now = Instant::now();
-        let burst = match playing.accept(delivery, &stream, now, self.line.delay(now)) {
+        let burst = match playing.accept(delivery, &stream, now, &self.line) {
             Ok(Some(burst)) => burst,
             Ok(None) => return Ok(None),
             Err(reason) => return Ok(Some(reason)),
@@ -215,10 +215,10 @@ impl Line {
         self.waiting() == 0
     }
 
-    /// How long the next burst stays in this machine.
-    fn delay(&self, now: Instant) -> Duration {
+    /// How long the last of a burst stays in this machine.
+    fn delay(&self, burst: &Burst, now: Instant) -> Duration {
         match self {
-            Self::Connection(outbox) => outbox.delay(now),
+            Self::Connection(outbox) => outbox.delay(burst.wire().len(), now),
             Self::Ports(_) => Duration::ZERO,
         }
     }

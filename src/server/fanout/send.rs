@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::hint::black_box;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Line;
 use crate::config::SlowViewer;
@@ -31,7 +31,7 @@ pub(super) fn send(
 ) -> io::Result<Instant> {
     let (layout, burst) = line.form(burst);
     scratch::with_copy(burst, layout, |Sheet { copy, plan, reports }| {
-        playing.player.plan(burst, now + line.delay(now), layout, copy, plan);
+        playing.player.plan(burst, now + line.delay(burst, now), layout, copy, plan);
         report(playing, stream, line, now, reports);
         let taken = match line {
             Line::Connection(outbox) => {
@@ -176,7 +176,7 @@ impl Playing {
         Some(Leased { lease, viewer: Arc::clone(self.seat.viewer()) })
     }
 
-    /// What is to be sent of a delivery, if anything, when what is written `now` is on its way after `delay`.
+    /// What is to be sent of a delivery, if anything, when it is written there `now`.
     ///
     /// # Errors
     /// It is the end of the session, for this reason.
@@ -185,12 +185,12 @@ impl Playing {
         delivery: Delivery,
         stream: &Stream,
         now: Instant,
-        delay: Duration,
+        line: &Line,
     ) -> Result<Option<Arc<Burst>>, Disconnect> {
         let disconnects = stream.viewing().slow_viewer == SlowViewer::Disconnect;
         match delivery {
             Delivery::Burst(burst) => {
-                if self.player.is_late(&burst, now + delay) {
+                if self.player.is_late(&burst, now + line.delay(&burst, now)) {
                     if disconnects {
                         return Err(Disconnect::TooSlow);
                     }
