@@ -214,14 +214,21 @@ fn note_expiry(tls: &Tls, metrics: &Metrics) {
 }
 
 /// Passwords of cameras are in memory, and would be in a dump of it. Whoever needs one sets the limit again
-/// (`prlimit --core=unlimited --pid PID`), for it is the soft one.
+/// (`prlimit --core=unlimited --pid PID`), for it is the soft one, and what the dump holds (`echo 0x33 >
+/// /proc/PID/coredump_filter`, core(5)): a handler that the kernel pipes dumps to asks for no limit.
 fn write_no_core_dump() {
     let lowered = rlimit::getrlimit(rlimit::Resource::CORE)
         .and_then(|(_, hard)| rlimit::setrlimit(rlimit::Resource::CORE, 0, hard));
     if let Err(error) = lowered {
         tracing::debug!(%error, "core dumps cannot be turned off");
     }
+    if let Err(error) = std::fs::write("/proc/self/coredump_filter", HEADERS_ONLY) {
+        tracing::debug!(%error, "memory cannot be left out of core dumps");
+    }
 }
+
+/// Of all that is mapped a dump holds the headers of files: which build it was, and nothing that it knew (core(5)).
+const HEADERS_ONLY: &str = "0x10";
 
 /// Lets the process have as many descriptors as the system allows, and says when that may be too few.
 fn raise_descriptor_limit(connections: u32) {

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import os
+import pathlib
 import re
 import resource
 import signal
@@ -207,8 +209,11 @@ def misplaced(folder):
 def planted_secrets():
     """At trace level, with every way to fail tried, none of them is to be read anywhere."""
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-    cores = lambda: resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))  # noqa: E731
     with tempfile.TemporaryDirectory() as folder, BasicCamera() as basic, far_relay(folder) as far:
+        def cores():
+            resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+            os.chdir(folder)
+
         config = configuration(folder, far.url, basic.port, free_port())
         environment = {**TRACE, "PLANTED": PLANTED["environment"]}
         with Guarded("--config", config, stream="clip", env=environment, preexec=cores) as relay:
@@ -232,10 +237,12 @@ def planted_secrets():
             limit = open(f"/proc/{relay.process.pid}/limits").read()
             if not re.search(r"^Max core file size +0 ", limit, re.M):
                 raise Failure("a core dump would be written")
+            # Somebody wants one all the same.
+            resource.prlimit(relay.process.pid, resource.RLIMIT_CORE, (hard, hard))
             relay.process.send_signal(signal.SIGABRT)
             if relay.ends(10) != -signal.SIGABRT:
                 raise Failure(f"exit {relay.process.returncode} after SIGABRT")
-            said += relay.log()
+            said += relay.log() + dumped(folder, hard)
     secrets = {**PLANTED, "a link": link.strip().partition("token=")[2]}
     shown = found(said, secrets)
     if shown:
@@ -244,6 +251,19 @@ def planted_secrets():
     print(f"    {len(said) / 1e6:.1f} MB were looked through, {lines} lines of log below info")
     if lines < 100 or "www-authenticate" not in said.lower():
         raise Failure("this proves nothing: the log is not at trace level")
+
+
+def dumped(folder, limit):
+    """The core dump that a process left in its folder, as text."""
+    pattern = open("/proc/sys/kernel/core_pattern").read().strip()
+    if pattern.startswith(("|", "/")) or limit == 0:
+        print(f"    core dumps are not to be had here (limit {limit}, pattern {pattern}): none was looked through")
+        return ""
+    dumps = [path for path in pathlib.Path(folder).iterdir() if path.is_file() and path.read_bytes()[:4] == b"\x7fELF"]
+    if len(dumps) != 1:
+        raise Failure(f"{len(dumps)} core dumps: this proves nothing")
+    print(f"    the core dump has {dumps[0].stat().st_size} bytes")
+    return dumps[0].read_text("latin-1")
 
 
 def rtsp_state(relay, stream):
