@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 pub use mount::Mounts;
 pub use playback::{ClipMount, ClipSettings};
 pub use udp::UdpPorts;
-pub use websocket::{Upgraded, WebSockets};
+pub use websocket::WebSockets;
 
 use crate::access::Access;
 use crate::config::{Capacity, Groups};

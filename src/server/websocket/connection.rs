@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use serde::Deserialize;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
-use super::Upgraded;
 use super::frame::{self, Frame, FrameError, MAX_MESSAGE, Opcode};
 use super::hello::hello;
+use crate::access::Handover;
 use crate::config::SlowViewer;
 use crate::hub::{self, Stream};
 use crate::sdp;
@@ -40,12 +41,13 @@ struct Farewell {
 
 /// Serves a browser to its end.
 pub(super) async fn serve(
-    upgraded: Upgraded,
+    socket: TcpStream,
+    browser: Handover,
     place: Result<Place, Full>,
     shared: Arc<Shared>,
     stop: CancellationToken,
 ) {
-    let Upgraded { socket, keys, read, peer, stream, query, user_agent, warrant } = upgraded;
+    let Handover { keys, read, peer, stream, query, user_agent, warrant } = browser;
     // As for a viewer over RTSP.
     let _ = socket.set_nodelay(true);
     let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT);
