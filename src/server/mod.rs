@@ -18,6 +18,7 @@ mod outbox;
 mod pace;
 mod playback;
 mod player;
+mod refusals;
 mod requests;
 mod scratch;
 mod secure;

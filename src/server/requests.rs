@@ -2,24 +2,23 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::admission::Full;
 use super::connection::{Connection, Shown};
 use super::fanout::{Line, Subscriber};
 use super::mount::Mount;
-use super::multicast::{Heard, Listener, MulticastSession, Refusal};
+use super::multicast::{Heard, Listener, MulticastSession};
 use super::player::Carrier;
+use super::refusals::{self, TEXT};
 use super::session::{Session, Viewer};
-use super::talk::{self, Part, TEXT, Wanted};
+use super::talk::{self, Part, Wanted};
 use super::udp::{Command, UdpHandle, UdpSession};
 use crate::config::Group;
 use crate::hub::{self, Described};
 use crate::rtsp::transport::{self, Channels, Grant, Offer, PortPair};
 use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
-use crate::sdp::{self, Description, Range, Track};
+use crate::sdp::{self, Range, Track};
 use crate::vocabulary::{Disconnect, Transport};
 
 /// Dropped once an answer is written: a UDP session then sends.
@@ -146,12 +145,12 @@ impl Connection {
         }
         let Some(mount) = self.shared.mounts.find(&uri.path) else { return Response::new(Status::NOT_FOUND) };
         let Some(described) = mount.describe(self.shared.settings.describe_timeout).await else {
-            return unavailable(&mount);
+            return refusals::unavailable(&mount);
         };
         let range = mount.duration().map_or(Range::Live, Range::Recording);
         let asked = uri.query.as_deref().and_then(|query| sdp::asked_for(query, &described.description));
         if asked.as_ref().is_some_and(|asked| asked.tracks.is_empty()) {
-            return no_such_track(&mount, &described.description);
+            return refusals::no_such_track(&mount, &described.description);
         }
         let description = asked.as_ref().unwrap_or(&described.description);
         let back = match self.described_back(request, uri, &mount, &described) {
@@ -189,7 +188,7 @@ impl Connection {
             None => None,
         };
         let Some(described) = mount.describe(self.shared.settings.describe_timeout).await else {
-            return Err(unavailable(&mount));
+            return Err(refusals::unavailable(&mount));
         };
         let generation = described.generation;
         match &found {
@@ -252,7 +251,8 @@ impl Connection {
                 // What a viewer says was not offered a group.
                 let Wanted::Track(track) = part else { return Err(Status::UNSUPPORTED_TRANSPORT.into()) };
                 let listens = self.shared.flows.listen(&self.shared, &mount, &described, &track).await;
-                let (listener, heard) = listens.map_err(|refusal| no_multicast(&mount, &refusal))?;
+                let (listener, heard) =
+                    listens.map_err(|refusal| refusals::no_multicast(&mount, &refusal))?;
                 let (flow, transport) = (Some(listener.viewer()), Transport::Multicast);
                 let session = self.new_session(mount, &described, uri, request, transport, flow)?;
                 self.start_multicast(session, track, listener, heard)
@@ -338,7 +338,7 @@ impl Connection {
         hears: Option<Arc<hub::Viewer>>,
     ) -> Result<Session, Response> {
         let viewer = Viewer {
-            place: self.shared.admission.session(self.peer.ip()).map_err(|full| crowded(&full))?,
+            place: self.shared.admission.session(self.peer.ip()).map_err(|full| refusals::crowded(&full))?,
             peer: self.peer.ip(),
             transport,
             user_agent: request
@@ -443,44 +443,6 @@ fn session_header(request: &Request) -> Option<&str> {
     request.headers.get("Session").filter(|header| !header.is_empty())
 }
 
-/// 503 with the reason, as far as it is known: what went wrong with the source.
-fn unavailable(mount: &Mount) -> Response {
-    let status = mount.stream().status();
-    let status = status.borrow();
-    // The class only: what the camera said, and where it is, is for the operator (the API has it).
-    let reason = match &status.last_failure {
-        Some(failure) => failure.class.as_str().replace('_', " "),
-        None => "it has not delivered yet".to_owned(),
-    };
-    let body = format!("the source of {} is not available: {reason}\n", mount.stream().name());
-    Response::new(Status::SERVICE_UNAVAILABLE).header("Retry-After", RETRY_AFTER.as_secs()).body(TEXT, body)
-}
-
-/// 461 for a viewer who would hear a stream by multicast.
-fn no_multicast(mount: &Mount, refusal: &Refusal) -> Response {
-    let name = mount.stream().name();
-    let body = format!("{name} is not to be had by multicast: {refusal}\n");
-    Response::new(Status::UNSUPPORTED_TRANSPORT).body(TEXT, body)
-}
-
-/// 404 for a viewer whose URL asks for tracks that the stream does not have.
-fn no_such_track(mount: &Mount, description: &Description) -> Response {
-    let there: Vec<String> = description
-        .tracks
-        .iter()
-        .map(|track| format!("{} ({})", track.kind, track.encoding.as_deref().unwrap_or("unknown")))
-        .collect();
-    let body = format!("{} has no such track; it has {}\n", mount.stream().name(), there.join(", "));
-    Response::new(Status::NOT_FOUND).body(TEXT, body)
-}
-
-/// 503 with the limit that is reached.
-fn crowded(full: &Full) -> Response {
-    Response::new(Status::SERVICE_UNAVAILABLE)
-        .header("Retry-After", RETRY_AFTER.as_secs())
-        .body(TEXT, format!("too many viewers: {full}\n"))
-}
-
 /// The options of `Require` and `Proxy-Require` that no stream has (RFC 2326 sections 12.27 and 12.32).
 fn unsupported(request: &Request) -> Option<String> {
     let headers = ["Require", "Proxy-Require"];
@@ -508,6 +470,3 @@ const MAX_SESSIONS: usize = 16;
 
 /// A viewer's name for itself is kept up to this length.
 const MAX_AGENT: usize = 200;
-
-/// What a player is told when a source is down.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
