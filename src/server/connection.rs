@@ -212,11 +212,7 @@ impl Connection {
                 Woken::Tunnelled(piece) => self.input.extend_from_slice(&piece.unwrap_or_default()),
                 Woken::Writable => self.outbox.flush()?,
                 Woken::Media(index, next) => {
-                    let ended = match next {
-                        Next::Kicked(reason) => Some(reason),
-                        Next::Delivery(delivery) => self.sessions[index].deliver(delivery)?,
-                    };
-                    if let Some(reason) = ended {
+                    if let Some(reason) = self.sessions[index].deliver(next)? {
                         self.dismiss(index, reason)?;
                     }
                 }

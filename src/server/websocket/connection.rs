@@ -27,7 +27,7 @@ use crate::server::mount::Mount;
 use crate::server::outbox::{MAX_UNSENT, Outbox, hang_up};
 use crate::server::player::Carrier;
 use crate::server::secure::Secure;
-use crate::server::session::{Next, Session, Viewer};
+use crate::server::session::{Session, Viewer};
 use crate::server::talk::Part;
 use crate::vocabulary::{Disconnect, Transport};
 
@@ -224,11 +224,7 @@ impl Browser<'_> {
             tokio::select! {
                 biased;
                 next = self.subscriber.next(), if clear => {
-                    let ended = match next {
-                        Next::Kicked(reason) => Some(reason),
-                        Next::Delivery(delivery) => self.subscriber.deliver(delivery)?,
-                    };
-                    if let Some(reason) = ended {
+                    if let Some(reason) = self.subscriber.deliver(next)? {
                         return Ok(Farewell::of(reason));
                     }
                 }
