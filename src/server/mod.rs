@@ -9,6 +9,7 @@
 mod access;
 mod admission;
 mod ahead;
+mod choice;
 mod classic;
 mod connection;
 mod fanout;

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::choice::find_track;
 use super::connection::{Connection, Shown};
 use super::fanout::{Line, Subscriber};
 use super::mount::Mount;
 use super::multicast::{Heard, Listener, MulticastSession};
 use super::player::Carrier;
-use super::refusals::{self, TEXT};
+use super::refusals;
 use super::session::{Session, Viewer};
 use super::talk::{self, Part, Wanted};
 use super::udp::{Command, UdpHandle, UdpSession};
-use crate::config::Group;
 use crate::hub::{self, Described};
-use crate::rtsp::transport::{self, Channels, Grant, Offer, PortPair};
+use crate::rtsp::transport::{Channels, Grant, Offer, PortPair};
 use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
 use crate::sdp::{self, Range, Track};
 use crate::vocabulary::{Disconnect, Transport};
@@ -25,7 +25,7 @@ use crate::vocabulary::{Disconnect, Transport};
 pub(super) type Written = Option<oneshot::Sender<()>>;
 
 /// Where the session of a request is.
-enum Found {
+pub(super) enum Found {
     /// Among the interleaved ones of this connection.
     Here(usize),
     /// A UDP session.
@@ -210,7 +210,7 @@ impl Connection {
             Wanted::Talk(described.description.back_channel_id())
         } else {
             let only = self.shown(&mount).and_then(|shown| shown.only);
-            Wanted::Track(Box::new(Session::find_track(&described.description, uri, only)?.clone()))
+            Wanted::Track(Box::new(find_track(&described.description, uri, only)?.clone()))
         };
         let offer = self.choose(request, found.as_ref(), &mount, &part)?;
         match (found, offer) {
@@ -274,60 +274,6 @@ impl Connection {
         self.described.as_ref().filter(|shown| shown.stream.ptr_eq(&Arc::downgrade(mount.stream())))
     }
 
-    /// The first alternative of the `Transport` header that can be served here.
-    ///
-    /// # Errors
-    /// 461: there is none; with words that say why, as far as that is not plain.
-    fn choose(
-        &self,
-        request: &Request,
-        found: Option<&Found>,
-        mount: &Mount,
-        part: &Wanted,
-    ) -> Result<Offer, Response> {
-        let talks = matches!(part, Wanted::Talk(_));
-        let specs = request.headers.get_all("Transport").flat_map(transport::parse).map(|spec| {
-            // Who talks may say that it records.
-            let mode = if talks { transport::Mode::Play } else { spec.mode };
-            transport::TransportSpec { mode, ..spec }
-        });
-        let offers: Vec<Offer> = specs.filter_map(|spec| spec.offer()).collect();
-        // Who asks over TLS does not want its media in the clear, and who comes through a tunnel cannot be reached otherwise.
-        let in_clear = self.outbox.transport() == Transport::Tcp && self.tunnel.is_none();
-        let is_sent = matches!(mount, Mount::Live(stream) if stream.viewing().multicast != Group::None);
-        let chosen = offers.iter().copied().find(|offer| match (offer, found) {
-            // What one says is for one.
-            (Offer::Multicast, _) if talks => false,
-            (Offer::Tcp(_), None | Some(Found::Here(_))) => true,
-            (Offer::Udp(_) | Offer::Multicast, Some(Found::Udp(handle))) => {
-                in_clear && handle.transport() == offer.transport()
-            }
-            (Offer::Udp(_), None) => in_clear && self.shared.udp.is_some(),
-            (Offer::Multicast, None) => in_clear && is_sent,
-            (Offer::Tcp(_), Some(Found::Udp(_)))
-            | (Offer::Udp(_) | Offer::Multicast, Some(Found::Here(_))) => false,
-        });
-        let multicast = offers.contains(&Offer::Multicast);
-        let name = mount.stream().name();
-        chosen.ok_or_else(|| {
-            let refused = Response::new(Status::UNSUPPORTED_TRANSPORT);
-            let words = match (multicast, in_clear, is_sent, found) {
-                _ if talks => {
-                    format!("what is said to {name} goes over UDP or TCP, by the one that its session has\n")
-                }
-                (true, false, ..) => format!(
-                    "{name} is not sent by multicast to who came over TLS or through a tunnel: anybody could hear it\n"
-                ),
-                (true, true, false, _) => format!(
-                    "{name} is not sent by multicast (its key `multicast` is not set): ask for UDP or TCP\n"
-                ),
-                (true, true, true, Some(_)) => "a session has one transport for all its tracks\n".to_owned(),
-                _ => return refused,
-            };
-            refused.body(TEXT, words)
-        })
-    }
-
     fn new_session(
         &self,
         mount: Mount,
@@ -350,29 +296,6 @@ impl Connection {
         };
         let base = uri.content_base(&self.local.to_string());
         Ok(Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout))
-    }
-
-    /// The channels that a track gets, `again` being those it has.
-    ///
-    /// # Errors
-    /// 461 when all are taken.
-    fn free_channels(&self, wanted: Option<Channels>, again: Option<Carrier>) -> Result<Channels, Status> {
-        let taken: Vec<Channels> = self
-            .sessions
-            .iter()
-            .flat_map(|here| here.session().carriers().collect::<Vec<_>>())
-            .filter(|carrier| Some(*carrier) != again)
-            .filter_map(|carrier| match carrier {
-                Carrier::Channels { rtp, rtcp } => Some(Channels { rtp, rtcp }),
-                Carrier::Ports { .. } => None,
-            })
-            .collect();
-        let free = |channels: &Channels| !taken.iter().any(|taken| taken.overlaps(*channels));
-        // Channels that another track has are given up for free ones; all players use what the answer says.
-        wanted
-            .filter(free)
-            .or_else(|| (0..128).filter_map(Channels::nth).find(free))
-            .ok_or(Status::UNSUPPORTED_TRANSPORT)
     }
 
     /// Sets the first track of a UDP session up and starts its task.

@@ -21,7 +21,7 @@ use crate::rtsp::range::{NptTime, Range};
 use crate::rtsp::rtp_info::{self, RtpInfo};
 use crate::rtsp::transport::Grant;
 use crate::rtsp::{Method, Request, Response, Status, TrackControl, Uri, session_id};
-use crate::sdp::{Description, Track};
+use crate::sdp::Track;
 use crate::vocabulary::{Disconnect, TrackId, Transport};
 
 /// One viewer's session.
@@ -287,25 +287,6 @@ impl Session {
     /// The `Session` header of answers.
     pub(super) fn header(&self) -> String {
         session_id::format(&self.id, self.advertised)
-    }
-
-    /// The track that a SETUP means: the one in its URI, or the only one that was shown, or there is.
-    ///
-    /// # Errors
-    /// 404 for a track that the stream does not have, 459 where the URI leaves it open (RFC 2326 section 11.3.10).
-    pub(super) fn find_track<'d>(
-        description: &'d Description,
-        uri: &Uri,
-        only: Option<TrackId>,
-    ) -> Result<&'d Track, Status> {
-        match uri.track.or(only.map(TrackControl::Track)) {
-            Some(TrackControl::Track(id)) => description.track(id).ok_or(Status::NOT_FOUND),
-            Some(TrackControl::Unknown) => Err(Status::NOT_FOUND),
-            None => match description.tracks.as_slice() {
-                [only] => Ok(only),
-                _ => Err(Status::AGGREGATE_NOT_ALLOWED),
-            },
-        }
     }
 
     /// Sets a track up, or again, or the back channel. Returns its SSRC.
