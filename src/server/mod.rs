@@ -13,6 +13,7 @@ mod choice;
 mod classic;
 mod connection;
 mod fanout;
+mod farewell;
 mod mount;
 mod multicast;
 mod outbox;
