@@ -15,6 +15,7 @@
 //! is said by the closing frame: 1013 is worth another try, 1008 is not, 1001 is a relay that stops.
 
 mod connection;
+mod farewell;
 mod frame;
 mod hello;
 
