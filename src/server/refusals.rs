@@ -5,20 +5,26 @@ use std::time::Duration;
 use super::admission::Full;
 use super::mount::Mount;
 use super::multicast;
+use crate::hub::Stream;
 use crate::rtsp::{Response, Status};
 use crate::sdp::Description;
 
 /// 503 with the reason, as far as it is known: what went wrong with the source.
 pub(super) fn unavailable(mount: &Mount) -> Response {
-    let status = mount.stream().status();
-    let status = status.borrow();
-    // The class only: what the camera said, and where it is, is for the operator (the API has it).
-    let reason = match &status.last_failure {
-        Some(failure) => failure.class.as_str().replace('_', " "),
-        None => "it has not delivered yet".to_owned(),
-    };
+    let reason = why_unavailable(mount.stream());
     let body = format!("the source of {} is not available: {reason}\n", mount.stream().name());
     Response::new(Status::SERVICE_UNAVAILABLE).header("Retry-After", RETRY_AFTER.as_secs()).body(TEXT, body)
+}
+
+/// What went wrong with the source, as far as it is known.
+pub(super) fn why_unavailable(stream: &Stream) -> String {
+    let status = stream.status();
+    let status = status.borrow();
+    // The class only: what the camera said, and where it is, is for the operator (the API has it).
+    match &status.last_failure {
+        Some(failure) => failure.class.as_str().replace('_', " "),
+        None => "it has not delivered yet".to_owned(),
+    }
 }
 
 /// 461 for a viewer who would hear a stream by multicast.

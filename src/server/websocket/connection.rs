@@ -28,6 +28,7 @@ use crate::server::farewell::TICK;
 use crate::server::mount::Mount;
 use crate::server::outbox::{MAX_UNSENT, Outbox};
 use crate::server::player::Carrier;
+use crate::server::refusals::why_unavailable;
 use crate::server::secure::Secure;
 use crate::server::session::{Session, Viewer};
 use crate::server::talk::Part;
@@ -126,10 +127,7 @@ async fn open(
 ) -> Result<Opened, Farewell> {
     let stream = Arc::clone(mount.stream());
     let Some(described) = mount.describe(shared.settings.describe_timeout).await else {
-        let status = stream.status();
-        let why =
-            status.borrow().last_failure.as_ref().map(|failure| failure.class.as_str().replace('_', " "));
-        let why = why.unwrap_or_else(|| "it has not delivered yet".to_owned());
+        let why = why_unavailable(&stream);
         return Err(Farewell::again(format!("the source is not available: {why}")));
     };
     let asked = query.and_then(|query| sdp::asked_for(query, &described.description));
