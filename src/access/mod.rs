@@ -12,9 +12,11 @@
 //! Wrong passwords are answered late, counted by address, and block the address for a while.
 //!
 //! What somebody was let in by is their [`Warrant`]. Once it does not hold any more, because the user, the password or
-//! the rules changed or the link expired, a session that plays ends as well.
+//! the rules changed or the link expired, a session that plays ends as well. A browser that watches goes from the sidecar
+//! to the server with its own, in a [`Handover`].
 
 mod failures;
+mod handover;
 pub mod link;
 mod nonces;
 mod password;
@@ -29,6 +31,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
+pub use handover::Handover;
 pub use password::hash;
 pub use policy::Policy;
 pub use visitor::{Digest, Schemes, Visitor, Wish};

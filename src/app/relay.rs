@@ -20,9 +20,9 @@ use crate::config::{Config, StreamName, Tls};
 use crate::hub::Hub;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
-use crate::server::{Door, Mounts, Server, UdpPorts, Upgraded, WebSockets};
+use crate::server::{Door, Mounts, Server, UdpPorts, WebSockets};
 use crate::tls::Certificates;
-use crate::web::{Change, Command, Control, Kept, Links, LiveDoor, LiveViewer, Web};
+use crate::web::{Change, Command, Control, Kept, Links, LiveDoor, Web};
 use crate::workers::Workers;
 
 pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> anyhow::Result<Stopped> {
@@ -177,10 +177,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
 
 /// Where browsers go from the sidecar to the RTSP server.
 fn live_door(websockets: WebSockets) -> LiveDoor {
-    LiveDoor::new(move |viewer| {
-        let LiveViewer { socket, keys, read, peer, stream, query, user_agent, warrant } = viewer;
-        websockets.take(Upgraded { socket, keys, read, peer, stream, query, user_agent, warrant });
-    })
+    LiveDoor::new(move |socket, browser| websockets.take(socket, browser))
 }
 
 /// The certificate for the TLS ports to begin with.

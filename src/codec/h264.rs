@@ -3,8 +3,9 @@
 //! Parameter sets that are themselves fragmented are not learned (they fit a packet), only recognised.
 
 use super::bits::Bits;
-use super::gate::{Contents, Gate, Opener, Picture};
+use super::gate::{Gate, Opener, Picture};
 use super::nal::{has_recovery_point, split_annex_b, without_start_code};
+use super::seen::Seen;
 use super::{Codec, ParameterSets, Worth};
 
 /// The watch over one track.
@@ -15,18 +16,6 @@ pub(super) struct Watch {
     changed: bool,
     /// The last packet had a sequence's parameter sets in front.
     opens: bool,
-}
-
-/// What is known of a packet after its NAL units were looked at.
-#[derive(Debug, Default)]
-struct Seen {
-    contents: Contents,
-    /// Some NAL unit is referred to by others.
-    referenced: bool,
-    /// Some NAL unit is a delimiter, a message or filler.
-    supplement: bool,
-    /// Some NAL unit is neither that nor a part of a picture.
-    other: bool,
 }
 
 impl Watch {
@@ -64,13 +53,7 @@ impl Watch {
             }
         }
         self.opens = seen.contents.opener == Some(Opener::Sequence);
-        let worth = match seen.contents.picture {
-            _ if seen.referenced || seen.other => Worth::Needed,
-            Some(_) => Worth::Droppable,
-            None if seen.supplement => Worth::Supplement,
-            None => Worth::Needed,
-        };
-        (self.gate.pass(&seen.contents, timestamp), worth)
+        (self.gate.pass(&seen.contents, timestamp), seen.worth())
     }
 
     /// Units with a 16-bit length, `skip` bytes between it and the NAL unit. A length that exceeds the packet ends them.

@@ -24,6 +24,7 @@ mod h265;
 mod nal;
 mod parameter_sets;
 mod picture;
+mod seen;
 mod vpx;
 
 pub(crate) use fmtp::parameters;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::stream::{CAMERA_KEYS, FILE_KEYS, STREAM_KEYS};
+use super::draft::{CAMERA_KEYS, FILE_KEYS, STREAM_KEYS};
 use super::viewing::VIEWING_KEYS;
 use super::*;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::draft::Draft;
 use super::multicast::{self, Group};
 use super::reader::{Key, Value};
-use super::stream::Draft;
 
 /// How a stream is given to its viewers.
 #[derive(Clone, Debug, PartialEq, Eq)]

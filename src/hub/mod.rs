@@ -14,12 +14,14 @@ mod care;
 mod coalesce;
 mod datagrams;
 mod history;
+mod outage;
 mod publisher;
 mod record;
 mod sampling;
 mod standby;
 mod status;
 mod stream;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod track;
@@ -36,7 +38,8 @@ pub use history::{History, Sample, Spell};
 pub use publisher::Publisher;
 pub use record::{Outage, OutageTotal, Record, Trouble};
 pub use status::{BitRate, Described, Failure, Status, TrackStats};
-pub use stream::{Delivery, Demand, Provenance, RING, Stream, Subscription};
+pub use stream::{Demand, Provenance, RING, Stream};
+pub use subscription::{Delivery, Subscription};
 pub use viewer::{Seat, Tally, Viewer};
 
 use tokio::sync::watch;

@@ -12,10 +12,12 @@ use super::burst::Burst;
 use super::cache::GopCache;
 use super::capture::Capture;
 use super::history::History;
+use super::outage::Away;
 use super::publisher::Publisher;
 use super::record::Record;
 use super::standby::Standby;
 use super::status::{Described, Status, TrackStats};
+use super::subscription::Subscription;
 use super::viewer::{Seat, Viewer, Viewers};
 use crate::config::Viewing;
 use crate::metrics::StreamMetrics;
@@ -44,7 +46,7 @@ pub struct Stream {
     /// Locked once a burst by the publisher, and when a viewer joins or has fallen too far behind.
     cache: Mutex<GopCache>,
     /// The outage in progress, if there is one.
-    outage: Mutex<Option<Away>>,
+    pub(super) outage: Mutex<Option<Away>>,
     /// Locked when something goes wrong or right with the source, and by whoever looks.
     record: Mutex<Record>,
     /// Outlives the stream where another of its name replaces it. Locked when the source does something else, every ten
@@ -66,14 +68,6 @@ pub struct Provenance {
     pub from: Vec<String>,
     /// Connected only while somebody watches.
     pub on_demand: bool,
-}
-
-/// An outage in progress.
-#[derive(Clone, Copy, Debug)]
-struct Away {
-    since: Instant,
-    /// Up to when it is counted.
-    counted: Instant,
 }
 
 impl Stream {
@@ -336,34 +330,6 @@ impl Stream {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts the outage in progress, if there is one, up to `now`: a camera that never comes back is an outage that never
-    /// ends, and has to show all the same.
-    pub fn count_outage(&self, now: Instant) {
-        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(away) = outage.as_mut() {
-            self.metrics.outage(now.saturating_duration_since(away.counted));
-            away.counted = now.max(away.counted);
-        }
-    }
-
-    /// Since when the source has been away, if it is.
-    pub fn away_since(&self) -> Option<Instant> {
-        self.outage.lock().unwrap_or_else(PoisonError::into_inner).map(|away| away.since)
-    }
-
-    /// The source has been away since `since`, unless that is known already. Returns since when it is.
-    pub(super) fn outage_begins(&self, since: Instant) -> Instant {
-        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
-        outage.get_or_insert(Away { since, counted: since }).since
-    }
-
-    /// The source is back, or nobody wants it any more.
-    pub(super) fn outage_ends(&self, now: Instant) {
-        self.count_outage(now);
-        *self.outage.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.record_with(|record| record.outage_ends(now));
-    }
-
     /// Hands a burst to whoever follows.
     pub(super) fn publish(&self, burst: Burst) {
         let burst = Arc::new(burst);
@@ -433,44 +399,6 @@ pub struct Demand {
 impl Drop for Demand {
     fn drop(&mut self) {
         self.stream.demand.send_modify(|count| *count -= 1);
-    }
-}
-
-/// An ear on the ring: one for all viewers of the stream on one worker thread.
-#[derive(Debug)]
-pub struct Subscription {
-    bursts: broadcast::Receiver<Arc<Burst>>,
-}
-
-/// What a subscription gives next.
-#[derive(Debug)]
-pub enum Delivery {
-    /// Packets, in order.
-    Burst(Arc<Burst>),
-    /// The ring went past. How many frames were missed, [`Packet::frame`](super::Packet::frame) tells.
-    Lagged,
-    /// There will be no more.
-    Closed,
-}
-
-impl Subscription {
-    /// The next burst. Cancel-safe.
-    pub async fn next(&mut self) -> Delivery {
-        match self.bursts.recv().await {
-            Ok(burst) => Delivery::Burst(burst),
-            Err(broadcast::error::RecvError::Lagged(_)) => Delivery::Lagged,
-            Err(broadcast::error::RecvError::Closed) => Delivery::Closed,
-        }
-    }
-
-    /// The next burst, if there is one already.
-    pub fn try_next(&mut self) -> Option<Delivery> {
-        match self.bursts.try_recv() {
-            Ok(burst) => Some(Delivery::Burst(burst)),
-            Err(broadcast::error::TryRecvError::Lagged(_)) => Some(Delivery::Lagged),
-            Err(broadcast::error::TryRecvError::Closed) => Some(Delivery::Closed),
-            Err(broadcast::error::TryRecvError::Empty) => None,
-        }
     }
 }
 

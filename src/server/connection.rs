@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -11,20 +11,20 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::time::{self, Sleep};
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::admission::{Open, Place};
 use super::classic;
-use super::fanout::{self, Subscriber};
-use super::outbox::{MAX_UNSENT, Outbox, hang_up};
+use super::fanout::Subscriber;
+use super::farewell::TICK;
+use super::outbox::{MAX_UNSENT, Outbox};
 use super::secure;
 use super::session::Next;
 use super::tunnel::GetHalf;
 use super::udp::UdpHandle;
 use crate::access::{Digest, Schemes, Visitor};
-use crate::config::SlowViewer;
 use crate::hub::Stream;
 use crate::rtsp::{self, Item, Reason, Response};
 use crate::tls::Certificates;
@@ -212,11 +212,7 @@ impl Connection {
                 Woken::Tunnelled(piece) => self.input.extend_from_slice(&piece.unwrap_or_default()),
                 Woken::Writable => self.outbox.flush()?,
                 Woken::Media(index, next) => {
-                    let ended = match next {
-                        Next::Kicked(reason) => Some(reason),
-                        Next::Delivery(delivery) => self.sessions[index].deliver(delivery)?,
-                    };
-                    if let Some(reason) = ended {
+                    if let Some(reason) = self.sessions[index].deliver(next)? {
                         self.dismiss(index, reason)?;
                     }
                 }
@@ -338,90 +334,6 @@ impl Connection {
         }
         Ok(())
     }
-
-    /// Says goodbye to a session and ends it; its connection closes with its last session.
-    fn dismiss(&mut self, index: usize, reason: Disconnect) -> io::Result<()> {
-        let leaving = self.sessions.swap_remove(index);
-        let mut goodbyes = Vec::new();
-        leaving.session().goodbyes(|carrier, compound| fanout::frame(carrier, compound, &mut goodbyes));
-        leaving.end(reason);
-        // A player that gets no packets any more waits; one whose connection closes asks again.
-        if self.sessions.is_empty() {
-            self.closing = Some(reason);
-        }
-        self.outbox.answer(&goodbyes)
-    }
-
-    /// What took too long, if anything did; else sets the timer to the next thing that may.
-    fn overdue(&mut self, timer: Pin<&mut Sleep>) -> Option<Disconnect> {
-        let settings = &self.shared.settings;
-        self.udp.retain(UdpHandle::is_alive);
-        // Who reads what we write lives: rtspsrc sends no keep-alive over TCP. UDP sessions have their own time-out; as
-        // long as they live the connection stays, since rtspsrc reconnects when it closes.
-        let engaged = !self.udp.is_empty() || self.sessions.iter().any(|here| here.session().is_playing());
-        // Who connects and says nothing is not given the time of a viewer.
-        let patience = if self.silent {
-            settings.request_timeout.min(settings.session_timeout)
-        } else {
-            settings.session_timeout
-        };
-        let blocked = self.outbox.blocked_since();
-        let impatient = self.sessions.iter().filter_map(|here| {
-            let session = here.session();
-            let viewing = session.mount().stream().viewing();
-            (viewing.slow_viewer == SlowViewer::Disconnect).then_some(viewing.max_lag)
-        });
-        let max_lag = impatient.min();
-        let deadlines = [
-            blocked.zip(max_lag).map(|(since, max_lag)| (since + max_lag, Disconnect::TooSlow)),
-            blocked.map(|since| (since + settings.write_timeout, Disconnect::WriteTimeout)),
-            self.incomplete.map(|since| (since + settings.request_timeout, Disconnect::Protocol)),
-            (!engaged).then(|| (self.last_heard + patience, Disconnect::Timeout)),
-        ];
-        let now = Instant::now();
-        if let Some((_, reason)) = deadlines.iter().flatten().find(|(deadline, _)| *deadline <= now) {
-            return Some(*reason);
-        }
-        let next = deadlines.iter().flatten().map(|(deadline, _)| *deadline).min();
-        let longest = now + TICK;
-        timer.reset(next.map_or(longest, |next| next.min(longest)).into());
-        None
-    }
-
-    /// The end: goodbyes to those who play, the reason counted, and a moment to write what waits and to close in order.
-    async fn farewell(mut self, reason: Disconnect) {
-        let outbox = Rc::clone(&self.outbox);
-        let socket = outbox.socket();
-        let deadline = time::Instant::now() + FAREWELL;
-        for session in &self.udp {
-            session.orphan();
-        }
-        if reason == Disconnect::Shutdown {
-            while !self.sessions.is_empty() {
-                if self.dismiss(0, reason).is_err() {
-                    break;
-                }
-            }
-            let flushed = async {
-                while !self.outbox.is_empty() {
-                    socket.writable().await?;
-                    self.outbox.flush()?;
-                }
-                io::Result::Ok(())
-            };
-            // A viewer that does not read any more does not hold up the end.
-            let _ = time::timeout_at(deadline, flushed).await;
-        }
-        for session in self.sessions.drain(..) {
-            session.end(reason);
-        }
-        // Who has gone does not hear it.
-        let _ = self.outbox.close();
-        // To close with bytes unread is a reset, and with it the viewer may lose what it was told last.
-        if !self.finished && !matches!(reason, Disconnect::WriteTimeout | Disconnect::TooSlow) {
-            let _ = time::timeout_at(deadline, hang_up(socket)).await;
-        }
-    }
 }
 
 /// Until then; forever where there is no such moment.
@@ -468,9 +380,3 @@ pub(super) const MAX_UNREAD: usize = 64 << 10;
 
 /// An empty input buffer larger than this is given back.
 const MAX_IDLE_INPUT: usize = 4 << 10;
-
-/// The longest the deadlines of a connection go unlooked at: what begins in between is late by this much at most.
-pub(super) const TICK: Duration = Duration::from_secs(2);
-
-/// How long the last words to a viewer may take.
-pub(super) const FAREWELL: Duration = Duration::from_secs(1);

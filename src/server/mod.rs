@@ -9,15 +9,18 @@
 mod access;
 mod admission;
 mod ahead;
+mod choice;
 mod classic;
 mod connection;
 mod fanout;
+mod farewell;
 mod mount;
 mod multicast;
 mod outbox;
 mod pace;
 mod playback;
 mod player;
+mod refusals;
 mod requests;
 mod scratch;
 mod secure;
@@ -41,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 pub use mount::Mounts;
 pub use playback::{ClipMount, ClipSettings};
 pub use udp::UdpPorts;
-pub use websocket::{Upgraded, WebSockets};
+pub use websocket::WebSockets;
 
 use crate::access::Access;
 use crate::config::{Capacity, Groups};

@@ -2,31 +2,30 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::admission::Full;
+use super::choice::find_track;
 use super::connection::{Connection, Shown};
 use super::fanout::{Line, Subscriber};
 use super::mount::Mount;
-use super::multicast::{Heard, Listener, MulticastSession, Refusal};
+use super::multicast::{Heard, Listener, MulticastSession};
 use super::player::Carrier;
+use super::refusals;
 use super::session::{Session, Viewer};
-use super::talk::{self, Part, TEXT, Wanted};
+use super::talk::{self, Part, Wanted};
 use super::udp::{Command, UdpHandle, UdpSession};
-use crate::config::Group;
 use crate::hub::{self, Described};
-use crate::rtsp::transport::{self, Channels, Grant, Offer, PortPair};
+use crate::rtsp::transport::{Channels, Grant, Offer, PortPair};
 use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
-use crate::sdp::{self, Description, Range, Track};
+use crate::sdp::{self, Range, Track};
 use crate::vocabulary::{Disconnect, Transport};
 
 /// Dropped once an answer is written: a UDP session then sends.
 pub(super) type Written = Option<oneshot::Sender<()>>;
 
 /// Where the session of a request is.
-enum Found {
+pub(super) enum Found {
     /// Among the interleaved ones of this connection.
     Here(usize),
     /// A UDP session.
@@ -146,12 +145,12 @@ impl Connection {
         }
         let Some(mount) = self.shared.mounts.find(&uri.path) else { return Response::new(Status::NOT_FOUND) };
         let Some(described) = mount.describe(self.shared.settings.describe_timeout).await else {
-            return unavailable(&mount);
+            return refusals::unavailable(&mount);
         };
         let range = mount.duration().map_or(Range::Live, Range::Recording);
         let asked = uri.query.as_deref().and_then(|query| sdp::asked_for(query, &described.description));
         if asked.as_ref().is_some_and(|asked| asked.tracks.is_empty()) {
-            return no_such_track(&mount, &described.description);
+            return refusals::no_such_track(&mount, &described.description);
         }
         let description = asked.as_ref().unwrap_or(&described.description);
         let back = match self.described_back(request, uri, &mount, &described) {
@@ -189,7 +188,7 @@ impl Connection {
             None => None,
         };
         let Some(described) = mount.describe(self.shared.settings.describe_timeout).await else {
-            return Err(unavailable(&mount));
+            return Err(refusals::unavailable(&mount));
         };
         let generation = described.generation;
         match &found {
@@ -211,7 +210,7 @@ impl Connection {
             Wanted::Talk(described.description.back_channel_id())
         } else {
             let only = self.shown(&mount).and_then(|shown| shown.only);
-            Wanted::Track(Box::new(Session::find_track(&described.description, uri, only)?.clone()))
+            Wanted::Track(Box::new(find_track(&described.description, uri, only)?.clone()))
         };
         let offer = self.choose(request, found.as_ref(), &mount, &part)?;
         match (found, offer) {
@@ -252,7 +251,8 @@ impl Connection {
                 // What a viewer says was not offered a group.
                 let Wanted::Track(track) = part else { return Err(Status::UNSUPPORTED_TRANSPORT.into()) };
                 let listens = self.shared.flows.listen(&self.shared, &mount, &described, &track).await;
-                let (listener, heard) = listens.map_err(|refusal| no_multicast(&mount, &refusal))?;
+                let (listener, heard) =
+                    listens.map_err(|refusal| refusals::no_multicast(&mount, &refusal))?;
                 let (flow, transport) = (Some(listener.viewer()), Transport::Multicast);
                 let session = self.new_session(mount, &described, uri, request, transport, flow)?;
                 self.start_multicast(session, track, listener, heard)
@@ -274,60 +274,6 @@ impl Connection {
         self.described.as_ref().filter(|shown| shown.stream.ptr_eq(&Arc::downgrade(mount.stream())))
     }
 
-    /// The first alternative of the `Transport` header that can be served here.
-    ///
-    /// # Errors
-    /// 461: there is none; with words that say why, as far as that is not plain.
-    fn choose(
-        &self,
-        request: &Request,
-        found: Option<&Found>,
-        mount: &Mount,
-        part: &Wanted,
-    ) -> Result<Offer, Response> {
-        let talks = matches!(part, Wanted::Talk(_));
-        let specs = request.headers.get_all("Transport").flat_map(transport::parse).map(|spec| {
-            // Who talks may say that it records.
-            let mode = if talks { transport::Mode::Play } else { spec.mode };
-            transport::TransportSpec { mode, ..spec }
-        });
-        let offers: Vec<Offer> = specs.filter_map(|spec| spec.offer()).collect();
-        // Who asks over TLS does not want its media in the clear, and who comes through a tunnel cannot be reached otherwise.
-        let in_clear = self.outbox.transport() == Transport::Tcp && self.tunnel.is_none();
-        let is_sent = matches!(mount, Mount::Live(stream) if stream.viewing().multicast != Group::None);
-        let chosen = offers.iter().copied().find(|offer| match (offer, found) {
-            // What one says is for one.
-            (Offer::Multicast, _) if talks => false,
-            (Offer::Tcp(_), None | Some(Found::Here(_))) => true,
-            (Offer::Udp(_) | Offer::Multicast, Some(Found::Udp(handle))) => {
-                in_clear && handle.transport() == offer.transport()
-            }
-            (Offer::Udp(_), None) => in_clear && self.shared.udp.is_some(),
-            (Offer::Multicast, None) => in_clear && is_sent,
-            (Offer::Tcp(_), Some(Found::Udp(_)))
-            | (Offer::Udp(_) | Offer::Multicast, Some(Found::Here(_))) => false,
-        });
-        let multicast = offers.contains(&Offer::Multicast);
-        let name = mount.stream().name();
-        chosen.ok_or_else(|| {
-            let refused = Response::new(Status::UNSUPPORTED_TRANSPORT);
-            let words = match (multicast, in_clear, is_sent, found) {
-                _ if talks => {
-                    format!("what is said to {name} goes over UDP or TCP, by the one that its session has\n")
-                }
-                (true, false, ..) => format!(
-                    "{name} is not sent by multicast to who came over TLS or through a tunnel: anybody could hear it\n"
-                ),
-                (true, true, false, _) => format!(
-                    "{name} is not sent by multicast (its key `multicast` is not set): ask for UDP or TCP\n"
-                ),
-                (true, true, true, Some(_)) => "a session has one transport for all its tracks\n".to_owned(),
-                _ => return refused,
-            };
-            refused.body(TEXT, words)
-        })
-    }
-
     fn new_session(
         &self,
         mount: Mount,
@@ -338,7 +284,7 @@ impl Connection {
         hears: Option<Arc<hub::Viewer>>,
     ) -> Result<Session, Response> {
         let viewer = Viewer {
-            place: self.shared.admission.session(self.peer.ip()).map_err(|full| crowded(&full))?,
+            place: self.shared.admission.session(self.peer.ip()).map_err(|full| refusals::crowded(&full))?,
             peer: self.peer.ip(),
             transport,
             user_agent: request
@@ -350,29 +296,6 @@ impl Connection {
         };
         let base = uri.content_base(&self.local.to_string());
         Ok(Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout))
-    }
-
-    /// The channels that a track gets, `again` being those it has.
-    ///
-    /// # Errors
-    /// 461 when all are taken.
-    fn free_channels(&self, wanted: Option<Channels>, again: Option<Carrier>) -> Result<Channels, Status> {
-        let taken: Vec<Channels> = self
-            .sessions
-            .iter()
-            .flat_map(|here| here.session().carriers().collect::<Vec<_>>())
-            .filter(|carrier| Some(*carrier) != again)
-            .filter_map(|carrier| match carrier {
-                Carrier::Channels { rtp, rtcp } => Some(Channels { rtp, rtcp }),
-                Carrier::Ports { .. } => None,
-            })
-            .collect();
-        let free = |channels: &Channels| !taken.iter().any(|taken| taken.overlaps(*channels));
-        // Channels that another track has are given up for free ones; all players use what the answer says.
-        wanted
-            .filter(free)
-            .or_else(|| (0..128).filter_map(Channels::nth).find(free))
-            .ok_or(Status::UNSUPPORTED_TRANSPORT)
     }
 
     /// Sets the first track of a UDP session up and starts its task.
@@ -443,44 +366,6 @@ fn session_header(request: &Request) -> Option<&str> {
     request.headers.get("Session").filter(|header| !header.is_empty())
 }
 
-/// 503 with the reason, as far as it is known: what went wrong with the source.
-fn unavailable(mount: &Mount) -> Response {
-    let status = mount.stream().status();
-    let status = status.borrow();
-    // The class only: what the camera said, and where it is, is for the operator (the API has it).
-    let reason = match &status.last_failure {
-        Some(failure) => failure.class.as_str().replace('_', " "),
-        None => "it has not delivered yet".to_owned(),
-    };
-    let body = format!("the source of {} is not available: {reason}\n", mount.stream().name());
-    Response::new(Status::SERVICE_UNAVAILABLE).header("Retry-After", RETRY_AFTER.as_secs()).body(TEXT, body)
-}
-
-/// 461 for a viewer who would hear a stream by multicast.
-fn no_multicast(mount: &Mount, refusal: &Refusal) -> Response {
-    let name = mount.stream().name();
-    let body = format!("{name} is not to be had by multicast: {refusal}\n");
-    Response::new(Status::UNSUPPORTED_TRANSPORT).body(TEXT, body)
-}
-
-/// 404 for a viewer whose URL asks for tracks that the stream does not have.
-fn no_such_track(mount: &Mount, description: &Description) -> Response {
-    let there: Vec<String> = description
-        .tracks
-        .iter()
-        .map(|track| format!("{} ({})", track.kind, track.encoding.as_deref().unwrap_or("unknown")))
-        .collect();
-    let body = format!("{} has no such track; it has {}\n", mount.stream().name(), there.join(", "));
-    Response::new(Status::NOT_FOUND).body(TEXT, body)
-}
-
-/// 503 with the limit that is reached.
-fn crowded(full: &Full) -> Response {
-    Response::new(Status::SERVICE_UNAVAILABLE)
-        .header("Retry-After", RETRY_AFTER.as_secs())
-        .body(TEXT, format!("too many viewers: {full}\n"))
-}
-
 /// The options of `Require` and `Proxy-Require` that no stream has (RFC 2326 sections 12.27 and 12.32).
 fn unsupported(request: &Request) -> Option<String> {
     let headers = ["Require", "Proxy-Require"];
@@ -508,6 +393,3 @@ const MAX_SESSIONS: usize = 16;
 
 /// A viewer's name for itself is kept up to this length.
 const MAX_AGENT: usize = 200;
-
-/// What a player is told when a source is down.
-const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time;
 use tokio_rustls::rustls::ServerConnection;
 
-use super::connection::FAREWELL;
+use super::farewell::FAREWELL;
 use super::outbox::hang_up;
 use crate::metrics::Metrics;
 use crate::tls::Certificates;

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::connection::{Connection, Shown};
 use super::mount::Mount;
 use super::player::Carrier;
+use super::refusals::TEXT;
 use crate::hub::{Described, Floor};
 use crate::rtsp::{BACK_CHANNEL, Method, Request, Response, Status, TrackControl, Uri};
 use crate::sdp::{self, Track};
@@ -168,6 +169,3 @@ fn unsupported() -> Response {
         "no back channel here: it has to be configured (backchannel: true), and the camera has to have one\n",
     )
 }
-
-/// The type of the words that go with a refusal.
-pub(super) const TEXT: &str = "text/plain; charset=utf-8";

@@ -49,7 +49,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use control::{Change, Command, Control, Kept};
-pub use live::{LiveDoor, LiveViewer};
+pub use live::LiveDoor;
 
 use crate::access::Access;
 use crate::hub::Hub;

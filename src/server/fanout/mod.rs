@@ -177,11 +177,15 @@ impl Subscriber {
         ahead.take(&stream, player)
     }
 
-    /// Sends what [`Subscriber::next`] gave.
+    /// Does what [`Subscriber::next`] gave: sends it, as a rule. A reason means that the session has ended.
     ///
     /// # Errors
-    /// It is the end of the session, for this reason; or its connection is gone.
-    pub(super) fn deliver(&self, delivery: Delivery) -> io::Result<Option<Disconnect>> {
+    /// Its connection is gone; without one, never.
+    pub(super) fn deliver(&self, next: Next) -> io::Result<Option<Disconnect>> {
+        let delivery = match next {
+            Next::Delivery(delivery) => delivery,
+            Next::Kicked(reason) => return Ok(Some(reason)),
+        };
         let mut session = self.session_mut();
         let stream = Arc::clone(session.mount().stream());
         let Some(playing) = session.playing() else { return Ok(None) };

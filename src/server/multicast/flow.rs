@@ -22,7 +22,7 @@ use crate::rtsp::transport::PortPair;
 use crate::sdp::Track;
 use crate::server::fanout::{Line, Subscriber};
 use crate::server::player::Carrier;
-use crate::server::session::{Next, Session};
+use crate::server::session::Session;
 use crate::server::udp::UdpPorts;
 use crate::vocabulary::{Disconnect, TrackId};
 use crate::workers::Workers;
@@ -92,13 +92,10 @@ impl Task<'_> {
                         return reason;
                     },
                 },
-                next = subscriber.next() => match next {
-                    Next::Kicked(reason) => return reason,
-                    Next::Delivery(delivery) => match subscriber.deliver(delivery) {
-                        Ok(None) => {}
-                        Ok(Some(reason)) => return reason,
-                        Err(_) => return Disconnect::Closed, // never: no connection carries it
-                    },
+                next = subscriber.next() => match subscriber.deliver(next) {
+                    Ok(None) => {}
+                    Ok(Some(reason)) => return reason,
+                    Err(_) => return Disconnect::Closed, // never: no connection carries it
                 },
                 length = hear(&self.ears, &mut report) => {
                     subscriber.session_mut().received(&report[..length], metrics);

@@ -24,7 +24,7 @@ pub(super) use table::{Command, Owner, UdpHandle, UdpSeat, UdpTable};
 
 use super::fanout::{Line, Subscriber};
 use super::player::Carrier;
-use super::session::{Next, Session};
+use super::session::Session;
 use crate::metrics::Metrics;
 use crate::rtp::Header;
 use crate::rtsp::Status;
@@ -98,13 +98,10 @@ impl UdpTask<'_> {
                         return reason;
                     }
                 }
-                next = subscriber.next() => match next {
-                    Next::Kicked(reason) => return reason,
-                    Next::Delivery(delivery) => match subscriber.deliver(delivery) {
-                        Ok(None) => {}
-                        Ok(Some(reason)) => return reason,
-                        Err(_) => return Disconnect::Closed, // never: no connection carries it
-                    },
+                next = subscriber.next() => match subscriber.deliver(next) {
+                    Ok(None) => {}
+                    Ok(Some(reason)) => return reason,
+                    Err(_) => return Disconnect::Closed, // never: no connection carries it
                 },
                 () = &mut silent => {
                     let quiet = subscriber.session().last_seen().elapsed();

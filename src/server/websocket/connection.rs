@@ -9,43 +9,40 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use serde::Deserialize;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
-use super::Upgraded;
+use super::farewell::Farewell;
 use super::frame::{self, Frame, FrameError, MAX_MESSAGE, Opcode};
 use super::hello::hello;
+use crate::access::Handover;
 use crate::config::SlowViewer;
 use crate::hub::{self, Stream};
 use crate::sdp;
 use crate::server::Shared;
 use crate::server::admission::{Full, Place};
-use crate::server::connection::{FAREWELL, MAX_UNREAD, READ, TICK, reached};
+use crate::server::connection::{MAX_UNREAD, READ, reached};
 use crate::server::fanout::{Line, Subscriber};
+use crate::server::farewell::TICK;
 use crate::server::mount::Mount;
-use crate::server::outbox::{MAX_UNSENT, Outbox, hang_up};
+use crate::server::outbox::{MAX_UNSENT, Outbox};
 use crate::server::player::Carrier;
+use crate::server::refusals::why_unavailable;
 use crate::server::secure::Secure;
-use crate::server::session::{Next, Session, Viewer};
+use crate::server::session::{Session, Viewer};
 use crate::server::talk::Part;
 use crate::vocabulary::{Disconnect, Transport};
 
-/// What is left to say to a browser: the code of the closing frame, and the reason.
-struct Farewell {
-    code: u16,
-    words: String,
-    /// What is counted, where there was a session.
-    reason: Disconnect,
-}
-
 /// Serves a browser to its end.
 pub(super) async fn serve(
-    upgraded: Upgraded,
+    socket: TcpStream,
+    browser: Handover,
     place: Result<Place, Full>,
     shared: Arc<Shared>,
     stop: CancellationToken,
 ) {
-    let Upgraded { socket, keys, read, peer, stream, query, user_agent, warrant } = upgraded;
+    let Handover { keys, read, peer, stream, query, user_agent, warrant } = browser;
     // As for a viewer over RTSP.
     let _ = socket.set_nodelay(true);
     let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT);
@@ -130,10 +127,7 @@ async fn open(
 ) -> Result<Opened, Farewell> {
     let stream = Arc::clone(mount.stream());
     let Some(described) = mount.describe(shared.settings.describe_timeout).await else {
-        let status = stream.status();
-        let why =
-            status.borrow().last_failure.as_ref().map(|failure| failure.class.as_str().replace('_', " "));
-        let why = why.unwrap_or_else(|| "it has not delivered yet".to_owned());
+        let why = why_unavailable(&stream);
         return Err(Farewell::again(format!("the source is not available: {why}")));
     };
     let asked = query.and_then(|query| sdp::asked_for(query, &described.description));
@@ -222,11 +216,7 @@ impl Browser<'_> {
             tokio::select! {
                 biased;
                 next = self.subscriber.next(), if clear => {
-                    let ended = match next {
-                        Next::Kicked(reason) => Some(reason),
-                        Next::Delivery(delivery) => self.subscriber.deliver(delivery)?,
-                    };
-                    if let Some(reason) = ended {
+                    if let Some(reason) = self.subscriber.deliver(next)? {
                         return Ok(Farewell::of(reason));
                     }
                 }
@@ -362,68 +352,6 @@ impl Browser<'_> {
             self.outbox.answer(&frame::frame(Opcode::Ping, b""))?;
         }
         Ok(None)
-    }
-}
-
-impl Farewell {
-    /// The end of a session.
-    fn of(reason: Disconnect) -> Self {
-        let (code, words) = match reason {
-            Disconnect::Teardown | Disconnect::Closed | Disconnect::EndOfStream => (1000, "it is over"),
-            Disconnect::Shutdown => (1001, "the relay is stopping"),
-            Disconnect::Protocol => (1002, "what came is no WebSocket"),
-            Disconnect::AccessEnded => (1008, "you may not watch this any more: log in again"),
-            Disconnect::Kicked => (1008, "disconnected by the operator"),
-            Disconnect::Timeout => (1013, "nothing was heard for too long"),
-            Disconnect::WriteTimeout => (1013, "nothing was read for too long"),
-            Disconnect::TooSlow => (1013, "the network is too slow for this stream"),
-            Disconnect::StreamChanged => (1013, "the stream has changed"),
-            Disconnect::Outage => (1013, "the source has been away for too long"),
-        };
-        Self { code, words: words.to_owned(), reason }
-    }
-
-    /// It may be better in a moment.
-    fn again(words: String) -> Self {
-        Self { code: 1013, words, reason: Disconnect::Closed }
-    }
-
-    fn gone(stream: &str) -> Self {
-        Self {
-            code: 1008,
-            words: format!("there is no stream {stream:?}"),
-            reason: Disconnect::StreamChanged,
-        }
-    }
-
-    fn refused(code: u16, words: &str) -> Self {
-        Self { code, words: words.to_owned(), reason: Disconnect::Protocol }
-    }
-
-    /// Sends the closing frame behind what waits, and closes in order. Who does not read is not waited for.
-    async fn say(self, outbox: &Outbox, finished: bool) {
-        let deadline = time::Instant::now() + FAREWELL;
-        if finished || outbox.answer(&frame::close(self.code, &self.words)).is_err() {
-            return;
-        }
-        if matches!(self.reason, Disconnect::WriteTimeout | Disconnect::TooSlow) {
-            return;
-        }
-        let said = async {
-            while !outbox.is_empty() {
-                outbox.socket().writable().await?;
-                outbox.flush()?;
-            }
-            outbox.close()?;
-            hang_up(outbox.socket()).await
-        };
-        let _ = time::timeout_at(deadline, said).await;
-    }
-}
-
-impl From<FrameError> for Farewell {
-    fn from(error: FrameError) -> Self {
-        Self::refused(error.code(), &error.to_string())
     }
 }
 

@@ -15,41 +15,18 @@
 //! is said by the closing frame: 1013 is worth another try, 1008 is not, 1001 is a relay that stops.
 
 mod connection;
+mod farewell;
 mod frame;
 mod hello;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::ServerConnection;
 
 pub(super) use frame::{Head, Opcode};
 
 use super::{Server, Shared};
-use crate::access::Warrant;
-
-/// A browser's connection after the handshake of RFC 6455. Whoever answered that has seen to it that its visitor may watch.
-#[derive(Debug)]
-pub struct Upgraded {
-    /// The socket, with nothing of ours left to be written.
-    pub socket: TcpStream,
-    /// Its keys, over TLS.
-    pub keys: Option<Box<ServerConnection>>,
-    /// What was read behind the handshake.
-    pub read: Bytes,
-    /// Where it comes from.
-    pub peer: SocketAddr,
-    /// The stream it asks for.
-    pub stream: String,
-    /// The query of its request, which may pick tracks as an RTSP viewer's URL does.
-    pub query: Option<String>,
-    /// What it calls itself.
-    pub user_agent: Option<String>,
-    /// What it was let in by.
-    pub warrant: Option<Warrant>,
-}
+use crate::access::Handover;
 
 /// The place of a [`Server`] where browsers come in.
 #[derive(Clone, Debug)]
@@ -66,19 +43,17 @@ impl Server {
 
 impl WebSockets {
     /// Serves a browser on one of the workers. Its connection counts as one of RTSP, and has the limits of those.
-    pub fn take(&self, upgraded: Upgraded) {
+    pub fn take(&self, socket: TcpStream, browser: Handover) {
         let shared = Arc::clone(&self.shared);
         let stop = shared.stop.child_token();
-        let Upgraded { socket, keys, read, peer, stream, query, user_agent, warrant } = upgraded;
         let Ok(socket) = socket.into_std() else { return };
-        let place = shared.admission.connection(peer.ip());
+        let place = shared.admission.connection(browser.peer.ip());
         self.shared.workers.spawn_together("websocket", move || async move {
             match TcpStream::from_std(socket) {
-                Ok(socket) => {
-                    let upgraded = Upgraded { socket, keys, read, peer, stream, query, user_agent, warrant };
-                    connection::serve(upgraded, place, shared, stop).await;
+                Ok(socket) => connection::serve(socket, browser, place, shared, stop).await,
+                Err(error) => {
+                    tracing::debug!(peer = %browser.peer, %error, "a browser could not be taken over");
                 }
-                Err(error) => tracing::debug!(%peer, %error, "a browser could not be taken over"),
             }
         });
     }

@@ -47,6 +47,7 @@ mod tunnel;
 mod udp;
 mod voice;
 mod warm;
+mod wire;
 
 use std::time::Instant;
 

@@ -70,6 +70,11 @@ async fn rehearse<T>(
     done
 }
 
+/// The same with one camera, and every setting at its default.
+async fn rehearse_one<T>(test: impl AsyncFnOnce(&Rehearsal) -> T) -> T {
+    rehearse(1, |_| {}, test).await
+}
+
 impl Rehearsal {
     fn camera(&self) -> &Camera {
         &self.cameras[0]
@@ -88,6 +93,13 @@ impl Rehearsal {
     fn failures(&self, class: FailureClass) -> bool {
         let series = format!("fanlight_source_failures_total{{reason=\"{class}\",stream=\"cam\"}} 0");
         !self.metrics.render().unwrap().lines().any(|line| line == series)
+    }
+
+    /// A viewer who comes when the stream has been live for a minute: what is to be learned of the camera is known.
+    async fn viewer_after_a_minute(&self) -> Viewer {
+        self.live().await;
+        time::sleep(s(60)).await;
+        self.viewer()
     }
 
     /// A viewer from now on.
@@ -120,6 +132,12 @@ impl Viewer {
             }
         }
         longest.max(now() - last.expect("a picture"))
+    }
+
+    #[track_caller]
+    fn assert_gaps_below(&self, most: Duration) {
+        let longest = self.longest_gap();
+        assert!(longest < most, "{longest:?} without a picture");
     }
 
     /// How far the clock of the pictures is from that of the wall by now.

@@ -12,7 +12,6 @@ mod handshake;
 mod mjpeg;
 mod pictures;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,45 +19,22 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
-use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use tokio::net::TcpStream;
-use tokio_rustls::rustls::ServerConnection;
 
 use super::access::Peer;
 use super::answer::Refusal;
 use super::{Shared, guard};
-use crate::access::Warrant;
+use crate::access::{Handover, Warrant};
 use crate::hub::Stream;
 
-/// Where the sockets of browsers go that watch over a WebSocket: the app passes them on to the RTSP server.
+/// Where browsers go, socket first, that watch over a WebSocket: the app passes them on to the RTSP server.
 #[derive(Clone)]
-pub struct LiveDoor(Arc<dyn Fn(LiveViewer) + Send + Sync>);
-
-/// A browser after the handshake of a WebSocket, who may watch.
-#[derive(Debug)]
-pub struct LiveViewer {
-    /// Its socket.
-    pub socket: TcpStream,
-    /// The keys, over TLS.
-    pub keys: Option<Box<ServerConnection>>,
-    /// What was read behind the handshake.
-    pub read: Bytes,
-    /// Where it comes from.
-    pub peer: SocketAddr,
-    /// The stream it asks for.
-    pub stream: String,
-    /// The query of its request.
-    pub query: Option<String>,
-    /// What it calls itself.
-    pub user_agent: Option<String>,
-    /// What it was let in by.
-    pub warrant: Option<Warrant>,
-}
+pub struct LiveDoor(Arc<dyn Fn(TcpStream, Handover) + Send + Sync>);
 
 impl LiveDoor {
     /// A door that hands each browser to `take`.
-    pub fn new(take: impl Fn(LiveViewer) + Send + Sync + 'static) -> Self {
+    pub fn new(take: impl Fn(TcpStream, Handover) + Send + Sync + 'static) -> Self {
         Self(Arc::new(take))
     }
 }
@@ -118,7 +94,8 @@ pub(super) fn socket(shared: &Shared, stream: &Stream, watch: Watch) -> Result<R
     tokio::spawn(async move {
         let Ok(Ok(upgraded)) = tokio::time::timeout(HAND_OVER, upgrade).await else { return };
         let Some((socket, keys, read)) = super::connections::taken_apart(upgraded) else { return };
-        (door.0)(LiveViewer { socket, keys, read, peer: peer.address, stream, query, user_agent, warrant });
+        let peer = peer.address;
+        (door.0)(socket, Handover { keys, read, peer, stream, query, user_agent, warrant });
     });
     Ok(response)
 }

@@ -11,11 +11,11 @@ use fanlight::hub::{Hub, Status, Stream};
 use fanlight::jpeg::Clip;
 use fanlight::metrics::Metrics;
 use fanlight::rtsp::Limits;
-use fanlight::server::{ClipMount, ClipSettings, Door, Mounts, Server, Settings, UdpPorts, Upgraded};
+use fanlight::server::{ClipMount, ClipSettings, Door, Mounts, Server, Settings, UdpPorts};
 use fanlight::source::{self, Sources};
 use fanlight::tls::{Certificates, Identity};
 use fanlight::vocabulary::{FailureClass, Phase};
-use fanlight::web::{Control, Links, LiveDoor, LiveViewer, Web};
+use fanlight::web::{Control, Links, LiveDoor, Web};
 use fanlight::workers::Workers;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -274,10 +274,7 @@ impl Builder {
         let (control, _) = Control::channel();
         let web = Web::new(Arc::clone(&hub), control, Links::default(), stop.clone())
             .with_access(Arc::clone(&access))
-            .with_live(LiveDoor::new(move |viewer| {
-                let LiveViewer { socket, keys, read, peer, stream, query, user_agent, warrant } = viewer;
-                websockets.take(Upgraded { socket, keys, read, peer, stream, query, user_agent, warrant });
-            }));
+            .with_live(LiveDoor::new(move |socket, browser| websockets.take(socket, browser)));
         let sidecar = TcpListener::bind((loopback, 0)).await.expect("a port");
         let web_address = sidecar.local_addr().expect("an address");
         let mut doors = vec![Door { listener, certificates: None }];

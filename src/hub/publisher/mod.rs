@@ -1,5 +1,7 @@
 //! The writing end of a stream: one to a stream, by type.
 
+mod phases;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
@@ -13,15 +15,14 @@ use tokio::time::Sleep;
 use super::burst::BurstBuilder;
 use super::capture::Staged;
 use super::coalesce::Coalescing;
-use super::standby::Standby;
-use super::status::{Failure, TrackStats};
+use super::status::TrackStats;
 use super::stream::Stream;
 use super::track::TrackState;
 use crate::codec::{Codec, Cutting, PacketKind};
 use crate::config::MAX_COALESCE;
 use crate::rtp::{Header, HeaderError, StreamClock, WallTime};
 use crate::sdp::{Description, Track};
-use crate::vocabulary::{FailureClass, Phase, TrackId, Transport};
+use crate::vocabulary::TrackId;
 
 /// Publishes what a source delivers: numbers it once for all viewers, marks where a viewer may start, and gathers
 /// bursts for the ring. Not `Clone`: a stream has exactly one writer.
@@ -71,23 +72,6 @@ impl Publisher {
     /// The stream it writes.
     pub fn stream(&self) -> &Arc<Stream> {
         &self.stream
-    }
-
-    /// Nobody watches an on-demand source.
-    pub fn idle(&mut self) {
-        self.enter(Phase::Idle);
-        self.stream.outage_ends(Instant::now());
-    }
-
-    /// Says in words why it does what it does, until it delivers again.
-    pub fn says(&mut self, why: String) {
-        self.stream.update(|status| status.decision = Some(why));
-    }
-
-    /// An attempt begins.
-    pub fn connecting(&mut self) {
-        self.stream.outage_begins(Instant::now());
-        self.enter(Phase::Connecting);
     }
 
     /// The source was described: an epoch of these tracks begins. A track that changed so that a running decoder could not
@@ -177,73 +161,6 @@ impl Publisher {
         for (stats, _) in stats.iter_mut().zip(kept).filter(|(_, kept)| !**kept) {
             *stats = TrackStats::default();
         }
-    }
-
-    /// Packets come, over this transport if it is a camera: the source is live.
-    pub fn live(&mut self, transport: Option<Transport>) {
-        if self.stream.is_closed() {
-            return;
-        }
-        let metrics = &self.stream.metrics;
-        metrics.connects.inc();
-        metrics.phase(Phase::Live);
-        metrics.retry_attempt.set(0);
-        metrics.retry_delay.set(0.0);
-        self.stream.outage_ends(Instant::now());
-        self.last_packet = None;
-        self.stream.update(|status| {
-            status.enter(Phase::Live);
-            status.attempt = 0;
-            status.sessions += 1;
-            status.transport = transport;
-            status.decision = None;
-            if status.sessions > 1 {
-                metrics.reconnects.inc();
-            }
-        });
-    }
-
-    /// The session or the attempt failed; the next attempt comes after `delay`.
-    /// `why` says in words what was decided.
-    pub fn failed(&mut self, class: FailureClass, message: String, delay: Duration, why: String) {
-        self.flush();
-        if self.stream.is_closed() {
-            return;
-        }
-        // An old picture is not shown as if it were the present one.
-        self.stream.cache().end();
-        let metrics = &self.stream.metrics;
-        metrics.failure(class);
-        metrics.phase(Phase::Retrying);
-        metrics.retry_delay.set(delay.as_secs_f64());
-        if !std::mem::replace(&mut self.is_away, true) {
-            let name = self.stream.name();
-            *self.stream.standby() = Standby::new(&self.tracks, self.generation, &self.builder, name);
-        }
-        let now = Instant::now();
-        let since = self.stream.outage_begins(self.last_packet.take().unwrap_or(now));
-        self.stream.record_with(|record| {
-            record.failed(class, &message, now);
-            record.outage_begins(since, class, &message);
-        });
-        self.stream.update(|status| {
-            status.enter(Phase::Retrying);
-            status.attempt += 1;
-            status.next_try = Some(now + delay);
-            status.last_failure = Some(Failure { class, message, at: SystemTime::now() });
-            status.decision = Some(why);
-            metrics.retry_attempt.set(i64::from(status.attempt));
-        });
-    }
-
-    /// Says by which rule attempts are made, and what was learned about the source, a sentence each; until said anew.
-    pub fn explain(&mut self, strategy: &str, learned: Vec<String>) {
-        self.stream.record_with(|record| {
-            if record.strategy != strategy {
-                strategy.clone_into(&mut record.strategy);
-            }
-            record.learned = learned;
-        });
     }
 
     /// Takes one RTP packet as the source sent it.
@@ -442,13 +359,5 @@ impl Publisher {
         });
         let since = self.tracks.iter().map(|state| state.generation).collect();
         self.stream.update(|status| status.describe(description, self.generation, since, complete));
-    }
-
-    fn enter(&self, phase: Phase) {
-        if self.stream.is_closed() {
-            return;
-        }
-        self.stream.metrics.phase(phase);
-        self.stream.update(|status| status.enter(phase));
     }
 }
