@@ -77,6 +77,8 @@ async fn the_direct_client_relays_over_udp_and_sends_reports() {
 #[tokio::test]
 async fn an_encoder_that_starts_anew_keeps_its_session() {
     let camera = Camera::builder().h264(50).gop(5).start().await;
+    // Far enough from what follows: a short step would be loss.
+    camera.number_sessions_from(Numbering { sequence: Some(30_000), ..Numbering::default() });
     let relay = direct(&camera.url(), UpstreamTransport::Tcp).await;
     relay.live("cam").await;
     let (mut viewer, _) = Viewer::play_tcp(&relay.url("cam")).await;
