@@ -1,9 +1,10 @@
 //! The last log lines of each stream, for its page: what stands in the log, and no more.
 //!
-//! A layer of `tracing` takes the lines written within a span, or with a field, that names a stream (`stream`). Names come
-//! from viewers' requests too, so that only streams that were [opened](Journal::open) have a place. What is kept of a stream
-//! is bounded in lines and in bytes; a line is written under one lock, which no packet meets unless the log itself is at
-//! `trace`.
+//! A layer of `tracing` takes the lines written within the span of a stream's source ([`crate::spans`]), or with a field that names
+//! a stream (`stream`). The span of a viewer learns its stream later: what is written there, at `debug`, is the viewer's, and would
+//! leave no room for the source's. Names come from viewers' requests too, so that only streams that were
+//! [opened](Journal::open) have a place. What is kept of a stream is bounded in lines and in bytes; a line is written under one
+//! lock, which no packet meets unless the log itself is at `trace`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Write as _};

@@ -20,6 +20,7 @@ use crate::hub::{self, Described};
 use crate::rtsp::transport::{self, Channels, Grant, Offer, PortPair};
 use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
 use crate::sdp::{self, Description, Range, Track};
+use crate::spans;
 use crate::vocabulary::{Disconnect, Transport};
 
 /// Dropped once an answer is written: a UDP session then sends.
@@ -57,7 +58,8 @@ impl Connection {
             response = response.header("Connection", "close");
             self.closing.get_or_insert(Disconnect::Closed);
         }
-        tracing::debug!(peer = %self.peer, method = %request.method, status = response.status.0, "answered");
+        spans::answered(response.status.0);
+        tracing::debug!("answered");
         (response, written)
     }
 
@@ -329,7 +331,7 @@ impl Connection {
     }
 
     fn new_session(
-        &self,
+        &mut self,
         mount: Mount,
         described: &Described,
         uri: &Uri,
@@ -349,7 +351,10 @@ impl Connection {
             hears,
         };
         let base = uri.content_base(&self.local.to_string());
-        Ok(Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout))
+        let session = Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout);
+        let (stream, user_agent) = (session.mount().stream().name(), session.user_agent());
+        self.span.begins(session.id(), stream, transport, user_agent);
+        Ok(session)
     }
 
     /// The channels that a track gets, `again` being those it has.
@@ -395,6 +400,7 @@ impl Connection {
             session,
             seat,
             inbox,
+            span: self.span.clone(),
             ports,
             metrics: Arc::clone(&self.shared.metrics),
             workers: self.shared.workers.clone(),
@@ -420,6 +426,7 @@ impl Connection {
             session,
             seat,
             inbox,
+            span: self.span.clone(),
             listener,
             timeout: self.shared.settings.session_timeout,
             stop: self.shared.stop.child_token(),

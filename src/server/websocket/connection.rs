@@ -28,6 +28,7 @@ use crate::server::player::Carrier;
 use crate::server::secure::Secure;
 use crate::server::session::{Next, Session, Viewer};
 use crate::server::talk::Part;
+use crate::spans;
 use crate::vocabulary::{Disconnect, Transport};
 
 /// What is left to say to a browser: the code of the closing frame, and the reason.
@@ -46,6 +47,7 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     let Upgraded { socket, keys, read, peer, stream, query, user_agent, warrant } = upgraded;
+    let mut span = spans::Viewer::new(peer);
     // As for a viewer over RTSP.
     let _ = socket.set_nodelay(true);
     let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT);
@@ -79,6 +81,12 @@ pub(super) async fn serve(
     };
     let (subscriber, farewell) = match opened {
         Ok((place, Opened { subscriber, viewer, hello })) => {
+            span.begins(
+                subscriber.session().id(),
+                &stream,
+                Transport::WebSocket,
+                viewer.user_agent.as_deref(),
+            );
             let mut browser = Browser {
                 shared: &shared,
                 outbox: Rc::clone(&outbox),
@@ -94,7 +102,7 @@ pub(super) async fn serve(
             };
             let farewell = browser.run(&hello, &stop).await.unwrap_or_else(|error| {
                 // Browsers reset the connection when they leave: nothing to report.
-                tracing::trace!(%peer, %error, "a browser's connection broke");
+                tracing::trace!(parent: span.id(), %error, "a browser's connection broke");
                 browser.finished = true;
                 Farewell::of(Disconnect::Closed)
             });
@@ -103,7 +111,9 @@ pub(super) async fn serve(
         }
         Err(farewell) => (None, farewell),
     };
-    tracing::debug!(%peer, stream, reason = farewell.words, "a browser's connection ended");
+    let asked = subscriber.is_none().then_some(&stream); // else the span has it
+    tracing::debug!(parent: span.id(), stream = asked, reason = farewell.words, "a browser's connection ended");
+    span.ended(farewell.reason);
     let finished = subscriber.is_some_and(|(subscriber, finished)| {
         subscriber.end(farewell.reason);
         finished
