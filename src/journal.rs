@@ -204,6 +204,8 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
+    use crate::spans;
+    use crate::vocabulary::Transport;
 
     /// What the journal holds of a stream, after lines were logged.
     fn logged(open: &[&str], log: impl FnOnce()) -> Arc<Journal> {
@@ -237,6 +239,17 @@ mod tests {
         assert_eq!(messages(&journal, "yard"), ["info changed"]);
         let second = journal.after("door", 1);
         assert_eq!((second.len(), second[0].number), (1, 2));
+    }
+
+    #[test]
+    fn what_is_said_of_a_source_is_kept_and_what_is_said_of_a_viewer_is_not() {
+        let journal = logged(&["door"], || {
+            let mut viewer = spans::Viewer::new(([10, 0, 0, 7], 5000).into());
+            viewer.begins("0123456789abcdef", "door", Transport::Tcp, None);
+            tracing::info!(parent: viewer.id(), "a connection ended");
+            spans::stream("door").in_scope(|| tracing::info!("live"));
+        });
+        assert_eq!(messages(&journal, "door"), ["info live"]);
     }
 
     #[test]
