@@ -229,7 +229,9 @@ fn a_collector_that_does_not_answer_holds_nobody_up() {
     let mut process = Process::start(&[], &environment);
     let url = process.url();
     watch(&url);
-    let (_socket, _) = silent.accept().unwrap();
+    let (taken, connection) = mpsc::channel();
+    thread::spawn(move || taken.send(silent.accept().unwrap()));
+    let _connection = connection.recv_timeout(PATIENCE).expect("it is sent something");
     watch(&url);
     let began = Instant::now();
     assert!(process.stop().success());
