@@ -2,6 +2,7 @@
 #
 #   docker build -t fanlight .
 #   docker buildx build --platform linux/amd64,linux/arm64 -t REGISTRY/fanlight --push .       for both; no step knows which
+#   docker build --build-arg CARGO_FEATURES=otel -t fanlight .            with traces for an OpenTelemetry collector
 #   docker run --rm -p 8554:8554 -p 127.0.0.1:8580:8580 fanlight          the demo, at rtsp://127.0.0.1:8554/demo
 #   docker run --rm -p 8554:8554 -v "$PWD/mine:/config:ro" fanlight       your streams, from mine/fanlight.yml
 #
@@ -10,16 +11,17 @@ ARG BUILD_IMAGE=rust:1-bookworm
 ARG RUNTIME_IMAGE=debian:bookworm-slim
 
 FROM ${BUILD_IMAGE} AS build
+ARG CARGO_FEATURES=
 WORKDIR /build
 # The dependencies alone, in a layer that lasts until they change: every target of the manifest as an empty program.
 COPY Cargo.toml Cargo.lock ./
 RUN for file in src/lib.rs src/main.rs $(sed -n 's/^path = "\(.*\.rs\)"$/\1/p' Cargo.toml); do \
         mkdir -p "$(dirname "$file")" && echo 'fn main() {}' > "$file"; \
     done && \
-    cargo build --release --locked --bin fanlight
+    cargo build --release --locked --features "${CARGO_FEATURES}" --bin fanlight
 COPY . .
 # COPY keeps old file times; without new ones cargo takes the empty programs for up to date.
-RUN touch src/lib.rs src/main.rs && cargo build --release --locked --bin fanlight
+RUN touch src/lib.rs src/main.rs && cargo build --release --locked --features "${CARGO_FEATURES}" --bin fanlight
 
 FROM ${RUNTIME_IMAGE}
 ARG VERSION=dev

@@ -1,9 +1,10 @@
 //! The last log lines of each stream, for its page: what stands in the log, and no more.
 //!
-//! A layer of `tracing` takes the lines written within a span, or with a field, that names a stream (`stream`). Names come
-//! from viewers' requests too, so that only streams that were [opened](Journal::open) have a place. What is kept of a stream
-//! is bounded in lines and in bytes; a line is written under one lock, which no packet meets unless the log itself is at
-//! `trace`.
+//! A layer of `tracing` takes the lines written within the span of a stream's source ([`crate::spans`]), or with a field that names
+//! a stream (`stream`). The span of a viewer learns its stream later: what is written there, at `debug`, is the viewer's, and would
+//! leave no room for the source's. Names come from viewers' requests too, so that only streams that were
+//! [opened](Journal::open) have a place. What is kept of a stream is bounded in lines and in bytes; a line is written under one
+//! lock, which no packet meets unless the log itself is at `trace`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Write as _};
@@ -203,6 +204,8 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
+    use crate::spans;
+    use crate::vocabulary::Transport;
 
     /// What the journal holds of a stream, after lines were logged.
     fn logged(open: &[&str], log: impl FnOnce()) -> Arc<Journal> {
@@ -236,6 +239,17 @@ mod tests {
         assert_eq!(messages(&journal, "yard"), ["info changed"]);
         let second = journal.after("door", 1);
         assert_eq!((second.len(), second[0].number), (1, 2));
+    }
+
+    #[test]
+    fn what_is_said_of_a_source_is_kept_and_what_is_said_of_a_viewer_is_not() {
+        let journal = logged(&["door"], || {
+            let mut viewer = spans::Viewer::new(([10, 0, 0, 7], 5000).into());
+            viewer.begins("0123456789abcdef", "door", Transport::Tcp, None);
+            tracing::info!(parent: viewer.id(), "a connection ended");
+            spans::stream("door").in_scope(|| tracing::info!("live"));
+        });
+        assert_eq!(messages(&journal, "door"), ["info live"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! | 5 | [`app`], the `fanlight` binary | wire everything | be imported |
 //! | 4 | [`source`] (cameras, files), [`server`] (RTSP to viewers), [`web`] (HTTP sidecar) | sockets, files, spawn | import each other |
 //! | 3 | [`hub`] (streams, ring, subscriptions), [`access`] (log-ins, rules), [`workers`] (threads) | share | sockets |
-//! | 2 | [`config`], [`journal`] (log lines), [`metrics`], [`tls`] (certificates) | read a file, count | sockets |
+//! | 2 | [`config`], [`journal`] (log lines), [`metrics`], [`spans`] (of streams and viewers), [`tls`] (certificates) | read a file, count | sockets |
 //! | 1 | [`rtp`], [`rtsp`], [`sdp`], [`codec`], [`jpeg`] | compute; `now` is an argument | tokio, sockets, clocks, locks |
 //! | 0 | [`vocabulary`] | | |
 //!
@@ -26,6 +26,7 @@ pub mod rtsp;
 pub mod sdp;
 pub mod server;
 pub mod source;
+pub mod spans;
 pub mod tls;
 pub mod vocabulary;
 pub mod web;

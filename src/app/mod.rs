@@ -14,6 +14,7 @@ mod reload;
 mod self_signed;
 mod serve_file;
 mod streams;
+mod telemetry;
 
 use std::future::Future;
 use std::io::{self, Write as _};
@@ -47,11 +48,12 @@ pub fn main() -> ExitCode {
             }
         },
         Some(Command::ServeFile(args)) => {
-            log::init(&args.log);
+            let (_, _export) = log::init(&args.log);
             block_on(serve_file::run(args))
         }
         None => {
-            let journal = log::init(&cli.relay.log);
+            // Flushed when everything else has ended.
+            let (journal, _export) = log::init(&cli.relay.log);
             match configure(&cli.relay) {
                 Ok(plan) => block_on(relay::run(plan, &cli.relay, journal)),
                 Err(problems) => {

@@ -13,6 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::Shared;
 use super::admission::{Open, Place};
@@ -27,6 +28,7 @@ use super::udp::UdpHandle;
 use crate::access::{Digest, Schemes, Visitor};
 use crate::hub::Stream;
 use crate::rtsp::{self, Item, Reason, Response};
+use crate::spans;
 use crate::tls::Certificates;
 use crate::vocabulary::{Disconnect, TrackId, Transport};
 
@@ -36,6 +38,7 @@ pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
+    pub(super) span: spans::Viewer,
     /// The interleaved sessions. More than one is rare: ffmpeg makes a second one after its first over UDP stayed silent.
     pub(super) sessions: Vec<Subscriber>,
     /// The UDP sessions made here: any request shows that their viewer lives.
@@ -114,6 +117,7 @@ pub(super) async fn serve(
         shared,
         peer,
         local,
+        span: spans::Viewer::new(peer),
         sessions: Vec::new(),
         udp: Vec::new(),
         described: None,
@@ -133,14 +137,17 @@ pub(super) async fn serve(
         Ok(reason) => reason,
         Err(error) => {
             // Players reset the connection when they leave: nothing to report.
-            tracing::trace!(%peer, %error, "a connection broke");
+            tracing::trace!(parent: connection.span.id(), %error, "a connection broke");
             connection.finished = true;
             Disconnect::Closed
         }
     };
     let hint =
         secure::is_hello(&connection.input).then_some("TLS on the port of plain RTSP, see rtsp.tls_listen");
-    tracing::debug!(%peer, reason = reason.as_str(), hint, "a connection ended");
+    tracing::debug!(parent: connection.span.id(), reason = reason.as_str(), hint, "a connection ended");
+    if connection.udp.is_empty() {
+        connection.span.ended(reason);
+    }
     connection.farewell(reason).await;
 }
 
@@ -202,7 +209,7 @@ impl Connection {
                     // What it asks may have come a moment ago.
                     let asks = !matches!(rtsp::parse(&self.input, &self.shared.settings.limits), Ok(None));
                     if !asks {
-                        tracing::trace!(peer = %self.peer, "a silent connection made room");
+                        tracing::trace!(parent: self.span.id(), "a silent connection made room");
                         // Without a farewell: it holds a place that another needs.
                         self.finished = true;
                         return Ok(Disconnect::Closed);
@@ -252,7 +259,8 @@ impl Connection {
                 }
                 Ok(Some((Item::Request(request), consumed))) => {
                     self.consume(consumed);
-                    let (response, written) = self.answer(&request).await;
+                    let span = self.span.request(&request.method);
+                    let (response, written) = self.answer(&request).instrument(span).await;
                     self.write(&response)?;
                     // Now a UDP session may send.
                     drop(written);
@@ -275,7 +283,7 @@ impl Connection {
                     false => break,
                 },
                 Err(rejection) => {
-                    tracing::debug!(peer = %self.peer, reason = %rejection.reason, "a request was refused");
+                    tracing::debug!(parent: self.span.id(), reason = %rejection.reason, "a request was refused");
                     if let Some(answer) = rejection.answer() {
                         self.write(&answer)?;
                     }

@@ -19,6 +19,7 @@ use crate::hub::{self, Described};
 use crate::rtsp::transport::{Channels, Grant, Offer, PortPair};
 use crate::rtsp::{Method, Request, Response, Status, Uri, session_id};
 use crate::sdp::{self, Range, Track};
+use crate::spans;
 use crate::vocabulary::{Disconnect, Transport};
 
 /// Dropped once an answer is written: a UDP session then sends.
@@ -56,7 +57,8 @@ impl Connection {
             response = response.header("Connection", "close");
             self.closing.get_or_insert(Disconnect::Closed);
         }
-        tracing::debug!(peer = %self.peer, method = %request.method, status = response.status.0, "answered");
+        spans::answered(response.status.0);
+        tracing::debug!("answered");
         (response, written)
     }
 
@@ -275,7 +277,7 @@ impl Connection {
     }
 
     fn new_session(
-        &self,
+        &mut self,
         mount: Mount,
         described: &Described,
         uri: &Uri,
@@ -295,7 +297,10 @@ impl Connection {
             hears,
         };
         let base = uri.content_base(&self.local.to_string());
-        Ok(Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout))
+        let session = Session::new(mount, described, base, viewer, self.shared.settings.advertised_timeout);
+        let (stream, user_agent) = (session.mount().stream().name(), session.user_agent());
+        self.span.begins(session.id(), stream, transport, user_agent);
+        Ok(session)
     }
 
     /// Sets the first track of a UDP session up and starts its task.
@@ -318,6 +323,7 @@ impl Connection {
             session,
             seat,
             inbox,
+            span: self.span.clone(),
             ports,
             metrics: Arc::clone(&self.shared.metrics),
             workers: self.shared.workers.clone(),
@@ -343,6 +349,7 @@ impl Connection {
             session,
             seat,
             inbox,
+            span: self.span.clone(),
             listener,
             timeout: self.shared.settings.session_timeout,
             stop: self.shared.stop.child_token(),

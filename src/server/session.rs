@@ -147,6 +147,10 @@ impl Session {
         &self.id
     }
 
+    pub(super) fn user_agent(&self) -> Option<&str> {
+        self.user_agent.as_deref()
+    }
+
     pub(super) fn mount(&self) -> &Mount {
         &self.mount
     }

@@ -32,6 +32,18 @@ pub(super) enum Cause {
     Failure(Error),
 }
 
+impl Purpose {
+    /// The word for it in logs and traces.
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Recover => "recover",
+            Self::Replace(_) => "replace",
+            Self::Probe => "probe",
+            Self::Standby => "standby",
+        }
+    }
+}
+
 /// An attempt under way.
 pub(super) struct Attempt {
     /// In the order in which attempts are opened.

@@ -20,6 +20,7 @@ use futures_util::{FutureExt as _, Stream as _};
 use retina::client::{
     self, PacketItem, PlayOptions, SessionGroup, SessionOptions, SetupOptions, TeardownPolicy,
 };
+use tracing::Instrument as _;
 
 use super::error::{Error, Step};
 use super::session::{Client, Data, Event, Local, Packet, Request, Session};
@@ -28,6 +29,7 @@ use crate::config::{CameraUrl, Flags, Quirks, Seen, SignOfLife};
 use crate::metrics::Metrics;
 use crate::rtp::rtcp;
 use crate::sdp::{self, Description};
+use crate::spans;
 use crate::vocabulary::{FailureClass, TrackId, Transport};
 
 /// Opens sessions with the cameras of one stream.
@@ -74,12 +76,12 @@ impl Client for Cameras {
         let udp_is_a_guess = self.udp_is_a_guess && request.transport == Transport::Udp;
         let profiles = self.profiles.clone();
         Box::pin(async move {
-            let described = Described::open(&camera, group, &request).await?;
+            let described = Described::open(&camera, group, &request).instrument(spans::describe()).await?;
             if let Some(profiles) = profiles {
                 described.suits(&camera, &profiles)?;
             }
             request.progress.answer();
-            match described.play(request.transport, request.step_limit).await {
+            match described.play(request.transport, request.step_limit).instrument(spans::play()).await {
                 // It says so (461), or the library could not use its answer.
                 Err(error)
                     if udp_is_a_guess

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::time;
+use tracing::{Instrument as _, Span};
 
 use super::attempt::{Attempt, Cause, Limits, Purpose};
 use super::budget::Connection;
@@ -23,6 +24,7 @@ use super::policy::{Choice, Fact, FailBack, Heat, Race, SILENT_HOST, Verdict};
 use super::session::{Client, Local, Progress, Request, Session};
 use super::sessions::{Happening, Sessions};
 use crate::hub::Publisher;
+use crate::spans;
 use crate::vocabulary::{FailureClass, Transport};
 
 /// The sessions of one stream and all that is known of its sources.
@@ -271,7 +273,8 @@ impl Driver {
         let (kept, most) = (self.kept.take(), self.plan.max_connections);
         let (host, waiting) = (known.host.clone(), progress.clone());
         let session = self.client.open(request);
-        let opening = Box::pin(async move {
+        let span = spans::attempt(&known.name, transport, purpose.as_str());
+        let opening = async move {
             let waits = || {
                 let most = most.unwrap_or_default();
                 waiting.wait(format!(
@@ -283,8 +286,13 @@ impl Driver {
                 None => budget.connect(most, waits).await,
             };
             let _place = turn.await;
-            session.await.map(|session| Box::new(connection.of(session)) as Box<dyn Session>)
-        });
+            let opened = session.await;
+            if let Err(error) = &opened {
+                spans::failed(&Span::current(), error.class, &error.message);
+            }
+            opened.map(|session| Box::new(connection.of(session)) as Box<dyn Session>)
+        };
+        let opening = Box::pin(opening.instrument(span));
         let udp_silence = (transport == Transport::Udp && self.plan.may_take_tcp()).then_some(UDP_PATIENCE);
         let limits = Limits { silence: self.plan.patience.read_timeout, udp_silence };
         let attempt = Attempt::new((self.opened, source, purpose), limits, progress, opening, now);

@@ -8,6 +8,7 @@ use super::error::Error;
 use super::policy::Fact;
 use super::sessions::Current;
 use crate::hub::Publisher;
+use crate::spans;
 use crate::vocabulary::{FailureClass, Transport};
 
 impl Driver {
@@ -30,6 +31,7 @@ impl Driver {
     pub(super) fn ended(&mut self, current: Current, error: Error, publisher: &mut Publisher, now: Instant) {
         use FailureClass as F;
         let (lasted, transport) = (current.lasted(), current.transport);
+        spans::failed(&current.span, error.class, &error.message);
         let Current { source, since, rhythm, .. } = current;
         let known = &mut self.known[source];
         known.rhythm = Some(rhythm);

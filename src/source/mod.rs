@@ -48,6 +48,8 @@ mod tracks;
 pub(crate) use direct::any_certificate;
 #[doc(hidden)]
 pub use direct::converse;
+#[cfg(feature = "otel")]
+pub(crate) use direct::system_authorities;
 pub use error::{Error, Step};
 pub use file::load;
 pub use hosts::Sources;

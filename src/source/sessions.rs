@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::time;
+use tracing::Span;
 
 use super::attempt::{Attempt, MAX_EVENTS};
 use super::catch_up::fit_behind;
@@ -18,6 +19,7 @@ use super::session::{Event, Packet, Session};
 use crate::hub::Publisher;
 use crate::metrics::Metrics;
 use crate::sdp::Description;
+use crate::spans;
 use crate::vocabulary::{FailureClass, Transport};
 use crate::workers::panic_message;
 
@@ -40,6 +42,8 @@ pub(super) struct Current {
     /// The share of packets that is lost, once that is too much.
     pub(super) lossy: Option<f64>,
     session: Box<dyn Session>,
+    /// Not entered: it tells when the session was published.
+    pub(super) span: Span,
     /// Counted over UDP only.
     loss: Option<Loss>,
     /// When the last packet of each track came.
@@ -112,6 +116,7 @@ impl Sessions {
     pub(super) fn take_over(
         &mut self,
         attempt: Attempt,
+        name: &str,
         rhythm: impl FnOnce(&Description) -> Rhythm,
         publisher: &mut Publisher,
         now: Instant,
@@ -130,6 +135,7 @@ impl Sessions {
             rhythm: rhythm(&description),
             lossy: None,
             session,
+            span: spans::session(name, transport),
             loss: (transport == Some(Transport::Udp)).then(Loss::default),
             last: vec![None; description.tracks.len()],
         };

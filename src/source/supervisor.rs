@@ -16,11 +16,12 @@ use super::plan::{Known, Plan};
 use super::session::Client;
 use crate::config::{Source, Stream as Settings};
 use crate::hub::{Care, Publisher, Stream};
+use crate::spans;
 
 /// Runs the source of one stream until `stop`: connects (for an on-demand stream when somebody wants it), publishes,
 /// and tries again after every failure.
 pub async fn run(publisher: Publisher, settings: Settings, sources: Sources, stop: CancellationToken) {
-    let span = tracing::info_span!("source", stream = publisher.stream().name());
+    let span = spans::stream(publisher.stream().name());
     let client: Box<dyn Client> = match &settings.source {
         Source::Cameras(cameras) => {
             let (memory, metrics) = (sources.clients().clone(), sources.metrics().clone());

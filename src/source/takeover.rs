@@ -47,8 +47,9 @@ impl Driver {
         let took = now.saturating_duration_since(attempt.started);
         self.replaces(&attempt, publisher, now);
         let (known, patience) = (&mut self.known[source], self.plan.patience);
+        let name = known.name.clone();
         let rhythm = |description: &_| known.rhythm(description, patience, now);
-        if self.sessions.take_over(attempt, rhythm, publisher, now).is_none() {
+        if self.sessions.take_over(attempt, &name, rhythm, publisher, now).is_none() {
             return;
         }
         known.handshake = took;

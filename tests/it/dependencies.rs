@@ -35,8 +35,10 @@ const BANNED: &[(&str, &str)] = &[
 /// What is built for this system, ourselves left out. Crates of other systems are not on every machine.
 fn packages() -> Vec<Value> {
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let features: &[&str] = if cfg!(feature = "otel") { &["--features", "otel"] } else { &[] };
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--locked", "--offline", "--filter-platform", &platform])
+        .args(features)
         .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
         .output()
         .unwrap();

@@ -21,6 +21,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("config", 2),
     ("journal", 2),
     ("metrics", 2),
+    ("spans", 2),
     ("tls", 2),
     ("rtp", 1),
     ("rtsp", 1),

@@ -16,6 +16,7 @@ use crate::server::mount::Mount;
 use crate::server::session::Session;
 use crate::server::talk::Part;
 use crate::server::udp::{Command, UdpSeat};
+use crate::spans;
 use crate::vocabulary::Disconnect;
 
 /// A session by multicast and what it needs.
@@ -24,6 +25,7 @@ pub(in crate::server) struct MulticastSession {
     pub(in crate::server) session: Session,
     pub(in crate::server) seat: UdpSeat,
     pub(in crate::server) inbox: mpsc::Receiver<Command>,
+    pub(in crate::server) span: spans::Viewer,
     pub(in crate::server) listener: Listener,
     pub(in crate::server) timeout: Duration,
     pub(in crate::server) stop: CancellationToken,
@@ -33,7 +35,8 @@ impl MulticastSession {
     /// Serves the session to its end.
     pub(in crate::server) async fn run(mut self) {
         let reason = self.serve().await;
-        tracing::debug!(reason = reason.as_str(), "a multicast viewer left");
+        tracing::debug!(parent: self.span.id(), reason = reason.as_str(), "a multicast viewer left");
+        self.span.ended(reason);
         self.session.end(reason);
     }
 

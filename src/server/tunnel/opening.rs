@@ -54,7 +54,7 @@ impl Connection {
             }
             Err(refused) => refused,
         };
-        tracing::debug!(peer = %self.peer, ?refused, "an HTTP request was refused");
+        tracing::debug!(parent: self.span.id(), ?refused, "an HTTP request was refused");
         self.input.clear();
         self.outbox.answer(&refused.answer())?;
         self.closing = Some(Disconnect::Protocol);

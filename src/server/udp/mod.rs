@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::rtp::Header;
 use crate::rtsp::Status;
 use crate::rtsp::transport::{Grant, Offer, PortPair};
+use crate::spans;
 use crate::vocabulary::Disconnect;
 use crate::workers::Workers;
 
@@ -38,6 +39,7 @@ pub(super) struct UdpSession {
     pub(super) session: Session,
     pub(super) seat: UdpSeat,
     pub(super) inbox: mpsc::Receiver<Command>,
+    pub(super) span: spans::Viewer,
     pub(super) ports: Arc<UdpPorts>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) workers: Workers,
@@ -48,10 +50,12 @@ pub(super) struct UdpSession {
 impl UdpSession {
     /// Serves the session to its end, on the thread where its packets are sent.
     pub(super) async fn run(mut self) {
+        let span = self.span;
         let mut subscriber = Subscriber::new(self.session, Line::Ports(Arc::clone(&self.ports)));
         let task = UdpTask {
             seat: &mut self.seat,
             inbox: &mut self.inbox,
+            span: &span,
             metrics: &self.metrics,
             workers: &self.workers,
             timeout: self.timeout,
@@ -67,7 +71,8 @@ impl UdpSession {
                 }
             });
         }
-        tracing::debug!(reason = reason.as_str(), "a UDP viewer left");
+        tracing::debug!(parent: span.id(), reason = reason.as_str(), "a UDP viewer left");
+        span.ended(reason);
         subscriber.end(reason);
     }
 }
@@ -76,6 +81,7 @@ impl UdpSession {
 struct UdpTask<'t> {
     seat: &'t mut UdpSeat,
     inbox: &'t mut mpsc::Receiver<Command>,
+    span: &'t spans::Viewer,
     metrics: &'t Metrics,
     workers: &'t Workers,
     timeout: Duration,
@@ -199,7 +205,7 @@ impl UdpTask<'_> {
         session.set_carrier(track, carrier);
         self.seat.keep(session.carriers());
         session.touch();
-        tracing::debug!(%track, ?port, "a viewer's port was learned");
+        tracing::debug!(parent: self.span.id(), %track, ?port, "a viewer's port was learned");
     }
 }
 

@@ -32,6 +32,7 @@ use crate::server::refusals::why_unavailable;
 use crate::server::secure::Secure;
 use crate::server::session::{Session, Viewer};
 use crate::server::talk::Part;
+use crate::spans;
 use crate::vocabulary::{Disconnect, Transport};
 
 /// Serves a browser to its end.
@@ -43,6 +44,7 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     let Handover { keys, read, peer, stream, query, user_agent, warrant } = browser;
+    let mut span = spans::Viewer::new(peer);
     // As for a viewer over RTSP.
     let _ = socket.set_nodelay(true);
     let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT);
@@ -76,6 +78,12 @@ pub(super) async fn serve(
     };
     let (subscriber, farewell) = match opened {
         Ok((place, Opened { subscriber, viewer, hello })) => {
+            span.begins(
+                subscriber.session().id(),
+                &stream,
+                Transport::WebSocket,
+                viewer.user_agent.as_deref(),
+            );
             let mut browser = Browser {
                 shared: &shared,
                 outbox: Rc::clone(&outbox),
@@ -91,7 +99,7 @@ pub(super) async fn serve(
             };
             let farewell = browser.run(&hello, &stop).await.unwrap_or_else(|error| {
                 // Browsers reset the connection when they leave: nothing to report.
-                tracing::trace!(%peer, %error, "a browser's connection broke");
+                tracing::trace!(parent: span.id(), %error, "a browser's connection broke");
                 browser.finished = true;
                 Farewell::of(Disconnect::Closed)
             });
@@ -100,7 +108,9 @@ pub(super) async fn serve(
         }
         Err(farewell) => (None, farewell),
     };
-    tracing::debug!(%peer, stream, reason = farewell.words, "a browser's connection ended");
+    let asked = subscriber.is_none().then_some(&stream); // else the span has it
+    tracing::debug!(parent: span.id(), stream = asked, reason = farewell.words, "a browser's connection ended");
+    span.ended(farewell.reason);
     let finished = subscriber.is_some_and(|(subscriber, finished)| {
         subscriber.end(farewell.reason);
         finished

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::notes::Notes;
 use super::session::{Described, Playing};
 use super::target::Reach;
@@ -15,6 +17,7 @@ use crate::hub::Capture;
 use crate::sdp::{Description, Selection, Track};
 use crate::source::error::{Error, Step};
 use crate::source::session::{Data, Event, Local, Packet, Request, Session};
+use crate::spans;
 use crate::vocabulary::{FailureClass, Transport};
 
 /// Opens sessions with the cameras of one stream.
@@ -108,7 +111,7 @@ impl Direct {
                     Err(error) => tracing::debug!(%error, "the connection that was kept does not do"),
                 }
             }
-            let described = Described::open(&camera, &reach, teardowns).await?;
+            let described = Described::open(&camera, &reach, teardowns).instrument(spans::describe()).await?;
             request.progress.answer();
             learned.learn(request.source, described.learned());
             match play(described, request.transport).await {
@@ -168,7 +171,7 @@ impl Direct {
 
 async fn play(described: Described, transport: Transport) -> Result<Open, Error> {
     let description = described.description().clone();
-    let playing = described.play(transport).await?;
+    let playing = described.play(transport).instrument(spans::play()).await?;
     Ok(Open { playing, description, transport })
 }
 

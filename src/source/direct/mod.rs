@@ -61,6 +61,8 @@ pub(super) use session::{Described, Playing};
 pub(super) use target::Reach;
 pub(super) use teardowns::Teardowns;
 pub(crate) use tls::any_certificate;
+#[cfg(feature = "otel")]
+pub(crate) use tls::system_authorities;
 
 use crate::rtp::WallTime;
 use crate::vocabulary::TrackId;

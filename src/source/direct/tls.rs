@@ -89,6 +89,15 @@ pub(crate) fn any_certificate() -> Result<Arc<ClientConfig>, TlsError> {
     config(Trust::Anybody)
 }
 
+/// For who must know that it speaks with whom it means: the certificate is checked by the system's trust store.
+///
+/// # Errors
+/// The system has no authorities, or this build no suites for TLS.
+#[cfg(feature = "otel")]
+pub(crate) fn system_authorities() -> Result<Arc<ClientConfig>, TlsError> {
+    config(Trust::System)
+}
+
 fn config(trust: Trust) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder =

@@ -14,6 +14,7 @@ use tokio::time;
 use super::Watch;
 use super::pictures::{Picture, Pictures};
 use crate::hub::{Demand, Seat, Stream};
+use crate::spans;
 use crate::vocabulary::{Disconnect, Skip, Transport};
 use crate::web::Shared;
 use crate::web::answer::Refusal;
@@ -33,8 +34,10 @@ pub(in crate::web) async fn moving(
     let (demand, pictures) = follow(&stream).await?;
     let peer = watch.peer.ok_or_else(|| Refusal::forbidden("where the request came from is not known"))?;
     let seat = stream.join(peer.address.ip(), Transport::Http, watch.user_agent());
+    let mut span = spans::Viewer::new(peer.address);
+    span.begins("", stream.name(), Transport::Http, seat.viewer().user_agent.as_deref());
     seat.plays();
-    let show = Show { pictures, seat, asked: Some(Instant::now()), _demand: demand, _place: place };
+    let show = Show { pictures, seat, span, asked: Some(Instant::now()), _demand: demand, _place: place };
     let draining = shared.draining.clone();
     let parts = futures_util::stream::unfold(show, move |mut show| {
         let draining = draining.clone();
@@ -107,6 +110,7 @@ fn unavailable(stream: &Stream) -> Refusal {
 struct Show {
     pictures: Pictures,
     seat: Seat,
+    span: spans::Viewer,
     /// When it asked, until the first picture.
     asked: Option<Instant>,
     _demand: Demand,
@@ -136,6 +140,7 @@ impl Show {
     }
 
     fn leave(self, reason: Disconnect) {
+        self.span.ended(reason);
         self.seat.leave(reason);
     }
 }
