@@ -140,6 +140,12 @@ impl Stream {
         reader.finish(stream)
     }
 
+    /// The keys of a stream that comes from a camera, as [`Stream::from_json`] takes them.
+    #[cfg(test)]
+    pub(crate) fn camera_keys() -> impl Iterator<Item = &'static str> {
+        [CAMERA_KEYS, STREAM_KEYS, VIEWING_KEYS].into_iter().flatten().map(|key| key.name)
+    }
+
     /// Reads a stream: its keys, or just a URL, or just a list of URLs.
     pub(super) fn read(value: &Value<'_>, defaults: &Defaults) -> Self {
         let mut draft = defaults.0.clone();

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::Shared;
 use super::answer::Refusal;
-use super::api::{Target, target_of};
 use super::guard;
+use super::target::{Target, target_of};
 use crate::access::{self, Digest, Schemes, Visitor, Wish, link};
 use crate::config::Action;
 
@@ -94,4 +94,4 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, mut request: Reques
 }
 
 /// What tells nothing but that the process lives.
-const HEALTH: [&str; 3] = ["/livez", "/readyz", "/healthz"];
+pub(super) const HEALTH: [&str; 3] = ["/livez", "/readyz", "/healthz"];

@@ -29,10 +29,35 @@ pub(super) use feed::Feed;
 use listener::Listener;
 
 use super::Shared;
-use super::answer::Refusal;
+use super::answer::{Refusal, RefusalBody};
 use super::api::Host;
+use super::description::NotFound;
 
-/// The events.
+/// What changes, as it changes (server-sent events).
+///
+/// It has no end but the relay's, and that of the access rules it was let in by.
+#[utoipa::path(
+    get,
+    path = PATH,
+    params(("stream" = Option<String>, Query, description = "This stream only.", example = "door")),
+    responses(
+        (
+            status = 200,
+            description = "First `streams` (all of them, as /api/v1/streams), then `stream` (one that changed: at once \
+                           when its source does something else, otherwise once a second) and `removed` ({name}). With \
+                           `stream` in the query also `viewers` and `log`, as the routes of these names give them. \
+                           `alive` where there was nothing to say for 15 s.",
+            body = String,
+            content_type = "text/event-stream",
+        ),
+        (status = 404, response = NotFound),
+        (
+            status = 503,
+            description = "As many listen already as may (`http.max_listeners`).",
+            body = RefusalBody,
+        ),
+    ),
+)]
 pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
     host: Host,
