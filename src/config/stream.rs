@@ -11,6 +11,7 @@ use super::problems::Problems;
 use super::reach::{ClientChoice, Reach};
 use super::reader::{Key, Reader, Value};
 use super::viewing::{VIEWING_KEYS, Viewing};
+use super::written::Written;
 use crate::sdp::{Pick, Selection};
 use crate::vocabulary::{Secret, TrackId};
 
@@ -65,6 +66,8 @@ pub struct Stream {
     pub tracks: Selection,
     /// How it is given to its viewers.
     pub viewing: Viewing,
+    /// As somebody wrote it.
+    pub written: Written,
 }
 
 /// Where a stream comes from.
@@ -127,6 +130,7 @@ impl Stream {
             retry_max: Duration::from_secs(5),
             tracks: Selection::default(),
             viewing: Viewing::default(),
+            written: Written::default(),
         }
     }
 
@@ -155,7 +159,8 @@ impl Stream {
         } else {
             value.read(&mut draft.cameras, cameras);
         }
-        draft.finish(value)
+        let (written, from_environment) = value.written(fit_password);
+        Self { written: Written::new(written, from_environment), ..draft.finish(value) }
     }
 }
 

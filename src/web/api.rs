@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::answer::{Refusal, RefusalBody};
 use super::control::{Change, Kept, Unanswered};
-use super::description::{Name, NewStream, NotFound, Unavailable, words};
+use super::description::{Name, NewStream, NotFound, Settings, Unavailable, words};
 use super::past::{HistoryState, Log};
 use super::snapshot::{StreamState, Urls, ViewerState};
 use super::target::{Part, Target};
@@ -51,6 +51,7 @@ pub(super) async fn stream(
         (Part::Stream, "GET" | "HEAD") => Ok(show(&shared, &*find()?, &host).into_response()),
         (Part::Stream, "PUT") => put(&shared, &name, body).await,
         (Part::Stream, "DELETE") => Ok(remove(&shared, &name).await?.into_response()),
+        (Part::Config, "GET" | "HEAD") => Ok(config(&*find()?)?.into_response()),
         (Part::Viewers, "GET" | "HEAD") => Ok(viewers(&*find()?).into_response()),
         (Part::History, "GET" | "HEAD") => Ok(history(&*find()?).into_response()),
         (Part::Log, "GET" | "HEAD") => Ok(log(&shared, &*find()?).into_response()),
@@ -62,9 +63,10 @@ pub(super) async fn stream(
         (Part::Still, "GET" | "HEAD") => live::mjpeg::still(find()?).await,
         (Part::Live | Part::Moving, _) => Err(Refusal::method_not_allowed("GET")),
         (Part::Stream, _) => Err(Refusal::method_not_allowed("GET, HEAD, PUT, DELETE")),
-        (Part::Viewers | Part::History | Part::Log | Part::Qr | Part::Capture | Part::Still, _) => {
-            Err(Refusal::method_not_allowed("GET, HEAD"))
-        }
+        (
+            Part::Config | Part::Viewers | Part::History | Part::Log | Part::Qr | Part::Capture | Part::Still,
+            _,
+        ) => Err(Refusal::method_not_allowed("GET, HEAD")),
         (Part::Reconnect, _) => Err(Refusal::method_not_allowed("POST")),
     }
 }
@@ -76,6 +78,27 @@ pub(super) async fn stream(
 ))]
 fn show(shared: &Shared, stream: &Stream, host: &Host) -> Json<StreamState> {
     Json(shared.state(stream, host))
+}
+
+/// The settings of a stream, to be changed and sent back.
+///
+/// They need the right to change them, and have `***` in place of secrets. Where that comes back for the same camera, the
+/// secrets stay as they are.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/config", params(Name), responses(
+    (status = 200, description = "As they were written, in the configuration file or here.", body = Settings),
+    (status = 404, response = NotFound),
+    (
+        status = 409,
+        description = "It plays a file, which only the configuration file can name.",
+        body = RefusalBody,
+    ),
+))]
+fn config(stream: &Stream) -> Result<Json<Value>, Refusal> {
+    let settings = stream.provenance().settings.ok_or_else(|| {
+        let error = "this stream plays a file: it can be changed in the configuration file only";
+        Refusal::new(StatusCode::CONFLICT, error)
+    })?;
+    Ok(Json(Value::clone(&settings)))
 }
 
 /// Who watches a stream.
@@ -125,7 +148,7 @@ fn log(shared: &Shared, stream: &Stream) -> Json<Log> {
         status = 200,
         description = "A file that Wireshark opens: the RTSP dialogue and RTCP of the relay's own client without secrets, \
                        and the first bytes of RTP packets.",
-        body = [u8],
+        body = words::File,
         content_type = "application/vnd.tcpdump.pcap",
         headers(("Content-Disposition" = String, description = "A name for the file.")),
     ),
@@ -174,7 +197,8 @@ struct Asked {
 
 /// Add a stream, or change it.
 ///
-/// In the configuration file where `http.write_config` allows it, else until the relay is restarted.
+/// In the configuration file where `http.write_config` allows it, else until the relay is restarted. `***` in a URL or as the
+/// password stands for what a stream of this name has there already.
 #[utoipa::path(put, path = "/api/v1/streams/{name}", params(Name), request_body = NewStream, responses(
     (
         status = 200,

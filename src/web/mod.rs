@@ -6,6 +6,7 @@
 //! | `/metrics` | Prometheus text |
 //! | `/livez`, `/readyz`, `/healthz` | the process; a dead camera never fails them, `readyz` is 503 while draining |
 //! | `/api/v1/streams`, `/api/v1/streams/{name}` | streams; `PUT` and `DELETE` change them |
+//! | `/api/v1/streams/{name}/config` | its settings, without secrets |
 //! | `/api/v1/streams/{name}/viewers`, `DELETE /api/v1/viewers/{id}` | viewers |
 //! | `/api/v1/streams/{name}/live`, `/mjpeg`, `/snapshot.jpg` | live pictures (module `live`) |
 //! | `POST /api/v1/streams/{name}/reconnect` | a new upstream session, now |

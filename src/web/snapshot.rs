@@ -93,7 +93,7 @@ pub(super) struct SourceState {
     #[schema(value_type = words::State)]
     pub(super) state: &'static str,
     /// Cameras in order of preference, or a file; without credentials.
-    #[schema(examples(json!(["rtsp://***@10.0.0.7/main"])))]
+    #[schema(examples("rtsp://***@10.0.0.7/main"))]
     from: Vec<String>,
     /// Whether it is connected only while somebody watches.
     on_demand: bool,

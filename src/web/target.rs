@@ -21,6 +21,7 @@ pub(super) struct Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Stream,
+    Config,
     Viewers,
     Reconnect,
     History,
@@ -33,7 +34,8 @@ pub(super) enum Part {
 }
 
 /// Parts of a stream, by the end of the path.
-pub(super) const PARTS: [(&str, Part); 9] = [
+pub(super) const PARTS: [(&str, Part); 10] = [
+    ("/config", Part::Config),
     ("/viewers", Part::Viewers),
     ("/reconnect", Part::Reconnect),
     ("/history", Part::History),
@@ -54,6 +56,11 @@ impl Target {
     /// Whether it is the picture that is asked for.
     pub(super) fn is_watched(&self) -> bool {
         matches!(self.part, Part::Live | Part::Moving | Part::Still)
+    }
+
+    /// Whether it is what only those need to see who change it.
+    pub(super) fn is_settings(&self) -> bool {
+        self.part == Part::Config
     }
 
     /// `raw` is the path as sent, `path` the part after `streams/` with its escapes undone.

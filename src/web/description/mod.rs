@@ -16,7 +16,7 @@ use utoipa::openapi::{OpenApi, Ref, RefOr};
 use utoipa::{IntoParams, Modify, OpenApi as _};
 
 pub(super) use refusals::{NoPicture, NotFound, Unavailable};
-pub(super) use settings::NewStream;
+pub(super) use settings::{NewStream, Settings};
 
 use super::{access, api, events, health, live, page, scrape};
 use refusals::{Forbidden, Late, LogIn};
@@ -57,6 +57,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
         events::events,
         api::streams,
         api::show,
+        api::config,
         api::put,
         api::remove,
         api::viewers,
@@ -90,6 +91,7 @@ impl Modify for Passed {
                     operation.responses.responses.insert(status.to_owned(), response);
                 };
                 passes("408", "Late");
+                operation.tags = None; // names of modules, which say nothing to a client
                 if is_open {
                     operation.security = Some(vec![SecurityRequirement::default()]);
                 } else {

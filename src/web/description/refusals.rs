@@ -21,14 +21,14 @@ refusals! {
 
     #[response(
         description = "There are users, and nobody has logged in.",
-        headers(("WWW-Authenticate" = Option<String>, description = "How to, where that is possible here.")),
+        headers(("WWW-Authenticate" = String, description = "How to, where that is possible here.")),
     )]
     LogIn;
 
     #[response(
         description = "Not allowed here or not for this user, asked for by a page of another origin, or from an address that \
                        is blocked for a while.",
-        headers(("Retry-After" = Option<u64>, description = "For how many seconds the address is blocked.")),
+        headers(("Retry-After" = u64, description = "For how many seconds the address is blocked.")),
     )]
     Forbidden;
 
@@ -40,7 +40,7 @@ refusals! {
 
     #[response(
         description = "The source does not deliver, or as many are shown pictures as may be.",
-        headers(("Retry-After" = Option<u64>, description = "After how many seconds to ask again.")),
+        headers(("Retry-After" = u64, description = "After how many seconds to ask again.")),
     )]
     NoPicture;
 }

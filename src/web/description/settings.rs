@@ -37,7 +37,7 @@ impl PartialSchema for NewStream {
             .item(keys)
             .description(Some(text))
             .examples([json!({
-                "source": "rtsp://10.0.0.7/main",
+                "source": "rtsp://192.0.2.7/main",
                 "username": "relay",
                 "password": "secret",
                 "transport": "auto",
@@ -213,7 +213,7 @@ fn camera() -> Schema {
             "^\\s*([Rr][Tt][Ss][Pp]([SsXx]|[Ss]?\\+[Hh][Tt][Tt][Pp]|\\+[Hh][Tt][Tt][Pp][Ss])?)://.",
         ))
         .max_length(Some(CameraUrl::MAX))
-        .examples([json!("rtsp://10.0.0.7/main")])
+        .examples([json!("rtsp://192.0.2.7/main")])
         .into()
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -49,9 +49,24 @@ words! {
     /// How grave a line of the log is.
     Level = ["error", "warn", "info", "debug", "trace"];
 
+    /// What an event tells of.
+    EventName = ["streams", "stream", "removed", "viewers", "log", "alive"];
+
     /// What became of a stream.
     Change = control::Change::ALL.iter().map(|change| change.as_str()).chain([REMOVED]);
 }
+
+/// What is no text.
+pub(in crate::web) struct File;
+
+impl PartialSchema for File {
+    fn schema() -> RefOr<Schema> {
+        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(binary)).into()
+    }
+}
+
+impl ToSchema for File {}
 
 /// A text that is one of these.
 pub(super) fn one_of<'w>(words: impl IntoIterator<Item = &'w str>) -> ObjectBuilder {

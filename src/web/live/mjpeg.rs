@@ -17,7 +17,7 @@ use crate::hub::{Demand, Seat, Stream};
 use crate::vocabulary::{Disconnect, Skip, Transport};
 use crate::web::Shared;
 use crate::web::answer::Refusal;
-use crate::web::description::{Name, NoPicture, NotFound};
+use crate::web::description::{Name, NoPicture, NotFound, words};
 
 /// The pictures of a JPEG stream as they come, each in place of the one before. Who reads slowly misses some.
 #[utoipa::path(
@@ -29,7 +29,7 @@ use crate::web::description::{Name, NoPicture, NotFound};
         (
             status = 200,
             description = "An answer without an end.",
-            body = [u8],
+            body = words::File,
             content_type = "multipart/x-mixed-replace",
         ),
         (status = 404, response = NotFound),
@@ -88,7 +88,7 @@ pub(in crate::web) fn places() -> Arc<Semaphore> {
     params(Name),
     security((), ("digest" = []), ("basic" = []), ("watch_link" = [])),
     responses(
-        (status = 200, description = "A picture.", body = [u8], content_type = "image/jpeg"),
+        (status = 200, description = "A picture.", body = words::File, content_type = "image/jpeg"),
         (status = 404, response = NotFound),
         (status = 503, response = NoPicture),
     ),

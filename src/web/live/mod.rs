@@ -129,8 +129,8 @@ impl Watch {
             description = "It is to be asked for as a WebSocket, version 13.",
             body = RefusalBody,
             headers(
-                ("Upgrade" = Option<String>, description = "`websocket`."),
-                ("Sec-WebSocket-Version" = Option<String>, description = "`13`, to who asks for another one."),
+                ("Upgrade" = String, description = "`websocket`."),
+                ("Sec-WebSocket-Version" = String, description = "`13`, to who asks for another one."),
             ),
         ),
     ),

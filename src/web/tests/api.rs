@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::config::{Problem, Problems, Viewing};
+use crate::hub::Provenance;
 use crate::vocabulary::Disconnect;
 
 #[tokio::test]
@@ -301,6 +302,20 @@ async fn a_page_of_another_origin_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_settings_of_a_stream_can_be_looked_at_unless_it_plays_a_file() {
+    let site = Site::start().await;
+    let (door, _file) = (site.camera("site/door"), site.camera("clip"));
+    let settings = json!({"source": "rtsp://***@10.0.0.7/a", "password": "***", "on_demand": true});
+    let provenance = Provenance { settings: Some(Arc::new(settings.clone())), ..Provenance::default() };
+    door.stream().comes_from(provenance);
+    assert_eq!(site.get("/api/v1/streams/site/door/config").await.json(), settings);
+    let file = site.get("/api/v1/streams/clip/config").await;
+    assert_eq!(file.status, 409);
+    assert!(file.error().contains("configuration file"));
+    assert_eq!(site.get("/api/v1/streams/yard/config").await.status, 404);
+}
+
+#[tokio::test]
 async fn the_description_names_exactly_what_there_is() {
     let mut site = Site::start().await;
     site.commands.close();
@@ -328,7 +343,7 @@ async fn the_description_names_exactly_what_there_is() {
     // What exists is described, but for the files of the page.
     let files = ["/page/{version}/{file}", "/icon.svg"];
     let mut paths: Vec<_> = routes().iter().map(|(path, _)| path.replace("{*path}", "{name}")).collect();
-    paths.extend(crate::web::target::PARTS.map(|(suffix, _)| format!("/api/v1/streams/{{name}}{suffix}")));
+    paths.extend(target::PARTS.map(|(suffix, _)| format!("/api/v1/streams/{{name}}{suffix}")));
     for path in paths.iter().filter(|path| !files.contains(&path.as_str())) {
         assert!(described.contains_key(path), "{path} is not described");
     }
