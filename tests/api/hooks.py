@@ -2,8 +2,12 @@
 
 import re
 
+import hypothesis
 import schemathesis
 from hypothesis import strategies
+
+# Its search for requests that are answered better ends now and then in an IndexError of its own (optimiser.py, 6.170.15).
+hypothesis.target = lambda *_, **__: 0.0
 
 HERE = "127.0.0.1:9"
 """Nothing listens there: the relay tries it and is refused."""
