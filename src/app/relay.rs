@@ -285,13 +285,28 @@ async fn change(
 async fn obey(command: Command, config: &mut Config, streams: &mut Streams, file: &ConfigFile) {
     // Whoever asked may have gone.
     match command {
-        Command::Put { name, stream, reply } => {
-            let settings = match crate::config::Stream::from_json(&stream, &config.defaults) {
+        Command::Put { name, mut stream, reply } => {
+            let before = streams.settings(&name).map(|settings| settings.written.clone()).unwrap_or_default();
+            let has_old_secrets = match before.restore(&mut stream) {
+                Ok(restored) => restored,
+                Err(problems) => return drop(reply.send(Err(problems))),
+            };
+            let mut settings = match crate::config::Stream::from_json(&stream, &config.defaults) {
                 Ok(settings) => settings,
                 Err(problems) => return drop(reply.send(Err(problems))),
             };
+            if has_old_secrets {
+                settings.written.has_secrets_of(&before);
+            }
             let put = streams.put(&name, &settings);
-            let kept = file.keep(name.clone(), Some(stream)).await;
+            let kept = if has_old_secrets && before.is_from_environment() && put != Put::Unchanged {
+                // Written out, a secret would be in a file that was to be free of it.
+                let why =
+                    "its secrets come from the environment, and would be written out: change it by hand";
+                Kept::UntilRestart(why.to_owned())
+            } else {
+                file.keep(name.clone(), Some(stream)).await
+            };
             tracing::info!(stream = %name, ?put, ?kept, "changed through the API");
             if kept == Kept::InFile {
                 config.streams.insert(name, settings); // the file is read again, and finds nothing new

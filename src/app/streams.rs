@@ -76,6 +76,11 @@ impl Streams {
         put
     }
 
+    /// What a stream runs with.
+    pub(super) fn settings(&self, name: &StreamName) -> Option<&Settings> {
+        self.running.get(name).map(|running| &running.settings)
+    }
+
     /// Stops a stream. Returns whether there was one.
     pub(super) fn remove(&mut self, name: &StreamName) -> bool {
         let Some(running) = self.running.remove(name) else { return false };
@@ -107,5 +112,5 @@ fn provenance(settings: &Settings) -> Provenance {
         Source::Cameras(cameras) => cameras.iter().map(ToString::to_string).collect(),
         Source::File { path, .. } => vec![path.display().to_string()],
     };
-    Provenance { from, on_demand: settings.on_demand }
+    Provenance { from, on_demand: settings.on_demand, settings: settings.written.shown().map(Arc::new) }
 }

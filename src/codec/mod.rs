@@ -84,6 +84,19 @@ impl Codec {
         }
     }
 
+    /// Every value.
+    pub const ALL: &'static [Self] = &[
+        Self::H264,
+        Self::H265,
+        Self::Av1,
+        Self::Vp8,
+        Self::Vp9,
+        Self::Jpeg,
+        Self::Audio,
+        Self::Metadata,
+        Self::Other,
+    ];
+
     /// The name for the API, metrics and logs.
     pub fn name(self) -> &'static str {
         match self {

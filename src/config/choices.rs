@@ -14,7 +14,7 @@ pub enum UpstreamTransport {
 }
 
 impl UpstreamTransport {
-    pub(super) const WORDS: [(&str, Self); 4] =
+    pub(crate) const WORDS: [(&str, Self); 4] =
         [("auto", Self::Auto), ("tcp", Self::Tcp), ("udp", Self::Udp), ("multicast", Self::Multicast)];
 
     /// The name used in the configuration, the API and logs.
@@ -44,7 +44,7 @@ pub enum Retry {
 }
 
 impl Retry {
-    pub(super) const WORDS: [(&str, Self); 5] = [
+    pub(crate) const WORDS: [(&str, Self); 5] = [
         ("auto", Self::Auto),
         ("immediate", Self::Immediate),
         ("fixed", Self::Fixed),
@@ -67,7 +67,7 @@ pub enum Race {
 }
 
 impl Race {
-    pub(super) const WORDS: [(&str, Self); 4] = [
+    pub(crate) const WORDS: [(&str, Self); 4] = [
         ("auto", Self::Auto),
         ("off", Self::Off),
         ("first_wins", Self::FirstWins),

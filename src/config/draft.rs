@@ -10,6 +10,7 @@ use super::reach::{ClientChoice, Reach};
 use super::reader::{Key, Value};
 use super::stream::{MAX_COALESCE, Source, Stream};
 use super::viewing::{VIEWING_KEYS, Viewing};
+use super::written::Written;
 use crate::sdp::{Pick, Selection};
 use crate::vocabulary::{Secret, TrackId};
 
@@ -23,7 +24,14 @@ impl Stream {
         } else {
             value.read(&mut draft.cameras, cameras);
         }
-        draft.finish(value)
+        let (written, from_environment) = value.written(fit_password);
+        Self { written: Written::new(written, from_environment), ..draft.finish(value) }
+    }
+
+    /// The keys of a stream that comes from a camera, as [`Stream::from_json`] takes them.
+    #[cfg(test)]
+    pub(crate) fn camera_keys() -> impl Iterator<Item = &'static str> {
+        [CAMERA_KEYS, STREAM_KEYS, VIEWING_KEYS].into_iter().flatten().map(|key| key.name)
     }
 }
 

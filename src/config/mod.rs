@@ -30,6 +30,7 @@ mod tls;
 mod units;
 mod users;
 mod viewing;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -56,6 +57,7 @@ pub use stream::{MAX_COALESCE, Source, Stream};
 pub use tls::Tls;
 pub use users::{HA1_MD5, HA1_SHA256, Password, REALM, Users};
 pub use viewing::{FastStart, SlowViewer, Viewing};
+pub use written::Written;
 
 use node::Node;
 use reader::{Key, Reader, Value};
@@ -235,7 +237,8 @@ impl Config {
             return Err(Problems(wrong));
         };
         let mut config = Self::default();
-        config.streams.insert(name, Stream::new(Source::Cameras(vec![camera])));
+        let written = Written::new(url.into(), false);
+        config.streams.insert(name, Stream { written, ..Stream::new(Source::Cameras(vec![camera])) });
         Ok(config)
     }
 

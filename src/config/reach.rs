@@ -23,7 +23,7 @@ pub enum ClientChoice {
 }
 
 impl ClientChoice {
-    pub(super) const WORDS: [(&str, Self); 3] =
+    pub(crate) const WORDS: [(&str, Self); 3] =
         [("auto", Self::Auto), ("retina", Self::Retina), ("direct", Self::Direct)];
 }
 

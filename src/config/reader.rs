@@ -11,6 +11,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde_json::Value as Json;
+
 use super::node::Node;
 use super::problems::{Problem, Problems};
 use super::redact::quote;
@@ -208,6 +210,32 @@ impl<'a> Value<'a> {
                 None
             }
         }
+    }
+
+    /// What stands here, with what comes from the environment filled in, and whether anything does. What is wrong with it is
+    /// noted where it is read.
+    pub(super) fn written(&self, fit: Fit) -> (Json, bool) {
+        fn fill(node: &Node, environment: Option<Environment<'_>>, fit: Fit, filled: &mut bool) -> Json {
+            match node {
+                Node::Null => Json::Null,
+                Node::Bool(value) => Json::from(*value),
+                Node::Number(text) => {
+                    text.parse::<serde_json::Number>().map_or_else(|_| text.as_str().into(), Json::Number)
+                }
+                Node::Text(text) => {
+                    let Some(environment) = environment else { return text.as_str().into() };
+                    *filled |= has_placeholder(text);
+                    substitute(text, environment, fit).unwrap_or_default().into()
+                }
+                Node::List(list) => list.iter().map(|node| fill(node, environment, fit, filled)).collect(),
+                Node::Map(map) => map
+                    .iter()
+                    .map(|(key, node)| (key.clone(), fill(node, environment, fit, filled)))
+                    .collect(),
+            }
+        }
+        let mut filled = false;
+        (fill(self.node, self.reader.environment, fit, &mut filled), filled)
     }
 
     /// Any single value as text, to be parsed: what comes from the environment is text, whatever it stands for.

@@ -11,6 +11,7 @@ use super::problems::Problems;
 use super::reach::{ClientChoice, Reach};
 use super::reader::Reader;
 use super::viewing::Viewing;
+use super::written::Written;
 use crate::sdp::Selection;
 
 /// A stream as configured. Two equal values need no reconnect: that is how a reload leaves a stream alone.
@@ -64,6 +65,8 @@ pub struct Stream {
     pub tracks: Selection,
     /// How it is given to its viewers.
     pub viewing: Viewing,
+    /// As somebody wrote it.
+    pub written: Written,
 }
 
 /// Where a stream comes from.
@@ -111,6 +114,7 @@ impl Stream {
             retry_max: Duration::from_secs(5),
             tracks: Selection::default(),
             viewing: Viewing::default(),
+            written: Written::default(),
         }
     }
 

@@ -41,7 +41,7 @@ pub enum FastStart {
 }
 
 impl FastStart {
-    const WORDS: [(&str, Self); 3] =
+    pub(crate) const WORDS: [(&str, Self); 3] =
         [("live_edge", Self::LiveEdge), ("cached", Self::Cached), ("off", Self::Off)];
 }
 
@@ -55,7 +55,7 @@ pub enum SlowViewer {
 }
 
 impl SlowViewer {
-    const WORDS: [(&str, Self); 2] = [("skip", Self::Skip), ("disconnect", Self::Disconnect)];
+    pub(crate) const WORDS: [(&str, Self); 2] = [("skip", Self::Skip), ("disconnect", Self::Disconnect)];
 }
 
 impl Default for Viewing {

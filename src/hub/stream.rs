@@ -68,6 +68,8 @@ pub struct Provenance {
     pub from: Vec<String>,
     /// Connected only while somebody watches.
     pub on_demand: bool,
+    /// The settings without secrets, as the configuration has them; `None` = nobody may change them over the network.
+    pub settings: Option<Arc<serde_json::Value>>,
 }
 
 impl Stream {

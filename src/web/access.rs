@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::Shared;
 use super::answer::Refusal;
-use super::api::{Target, target_of};
 use super::guard;
+use super::target::{Target, target_of};
 use crate::access::{self, Digest, Schemes, Visitor, Wish, link};
 use crate::config::Action;
 
@@ -24,7 +24,7 @@ pub(super) struct Peer {
 }
 
 /// Lets a request pass, or refuses it. Health checks pass always; a live picture needs `watch`, what changes something
-/// `control`, everything else `metrics`.
+/// `control`, as do the settings of a stream, everything else `metrics`.
 ///
 /// A log-in is Digest, or Basic, which every scraper can do. Basic is offered where nobody can listen, over TLS and to a
 /// client on this machine, and elsewhere only where `login.basic` says so.
@@ -42,12 +42,13 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, mut request: Reques
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let target = target_of(request.uri());
     let watches = target.as_ref().is_some_and(Target::is_watched);
+    let settings = target.as_ref().is_some_and(Target::is_settings);
     let token = request.uri().query().and_then(link::token);
     let wish = Wish {
         action: match (reads, watches) {
             (true, true) => Action::Watch,
-            (true, false) => Action::Metrics,
-            (false, _) => Action::Control,
+            (true, false) if !settings => Action::Metrics,
+            _ => Action::Control,
         },
         stream: target.as_ref().map(Target::name),
         method: request.method().as_str(),
@@ -94,4 +95,4 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, mut request: Reques
 }
 
 /// What tells nothing but that the process lives.
-const HEALTH: [&str; 3] = ["/livez", "/readyz", "/healthz"];
+pub(super) const HEALTH: [&str; 3] = ["/livez", "/readyz", "/healthz"];

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::config::Problems;
 
@@ -68,16 +69,23 @@ impl IntoResponse for Refusal {
     }
 }
 
-#[derive(Serialize)]
-struct RefusalBody {
+/// Why a request was not done.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct RefusalBody {
+    /// In words.
     error: String,
+    /// All that is wrong with a stream that was sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<ProblemBody>,
 }
 
-#[derive(Serialize)]
+/// One mistake in a stream that was sent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
 struct ProblemBody {
-    /// Relative to the body of the request; empty for the body as a whole.
+    /// Where it stands in the body; empty = the body as a whole.
     key: String,
+    /// What is wrong, and what would be right.
     message: String,
 }

@@ -8,38 +8,36 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, Method, StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::answer::Refusal;
+use super::answer::{Refusal, RefusalBody};
 use super::control::{Change, Kept, Unanswered};
+use super::description::{Name, NewStream, NotFound, Settings, Unavailable, words};
 use super::past::{HistoryState, Log};
 use super::snapshot::{StreamState, Urls, ViewerState};
-use super::{Links, Shared, events, guard, live, qr};
+use super::target::{Part, Target};
+use super::{Links, Shared, guard, live, qr};
 use crate::config::{Problem, Problems, StreamName};
 use crate::hub::Stream;
 use crate::vocabulary::Disconnect;
 
-/// The description of the API.
-pub(super) async fn description() -> ([(HeaderName, &'static str); 1], &'static str) {
-    ([(header::CONTENT_TYPE, "application/json")], DESCRIPTION)
-}
-
-pub(super) const DESCRIPTION: &str = include_str!("openapi.json");
-
 /// All streams.
+#[utoipa::path(get, path = "/api/v1/streams", responses((status = 200, description = "By name.", body = Streams)))]
 pub(super) async fn streams(State(shared): State<Arc<Shared>>, host: Host) -> Json<Streams> {
     Json(Streams { streams: shared.states(&host) })
 }
 
-#[derive(Serialize)]
+/// All streams.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Streams {
     streams: Vec<StreamState>,
 }
 
-/// Everything about one stream.
+/// What is asked of one stream, or of a part of it: names may have slashes in them, so that one route has all of them.
 pub(super) async fn stream(
     State(shared): State<Arc<Shared>>,
     host: Host,
@@ -50,45 +48,70 @@ pub(super) async fn stream(
 ) -> Result<Response, Refusal> {
     let find = || shared.hub.find(&name).ok_or_else(|| Refusal::no_stream(&name));
     match (part, method.as_str()) {
-        (Part::Stream, "GET" | "HEAD") => Ok(Json(shared.state(&*find()?, &host)).into_response()),
+        (Part::Stream, "GET" | "HEAD") => Ok(show(&shared, &*find()?, &host).into_response()),
         (Part::Stream, "PUT") => put(&shared, &name, body).await,
-        (Part::Stream, "DELETE") => remove(&shared, &name).await,
-        (Part::Viewers, "GET" | "HEAD") => Ok(Json(Viewers::of(&*find()?)).into_response()),
-        (Part::History, "GET" | "HEAD") => {
-            let stream = find()?;
-            let now = stream.wall(stream.elapsed(Instant::now()));
-            Ok(Json(HistoryState::new(&stream.history(), now)).into_response())
-        }
-        (Part::Log, "GET" | "HEAD") => {
-            find()?;
-            Ok(Json(Log::new(shared.journal.after(&name, 0))).into_response())
-        }
+        (Part::Stream, "DELETE") => Ok(remove(&shared, &name).await?.into_response()),
+        (Part::Config, "GET" | "HEAD") => Ok(config(&*find()?)?.into_response()),
+        (Part::Viewers, "GET" | "HEAD") => Ok(viewers(&*find()?).into_response()),
+        (Part::History, "GET" | "HEAD") => Ok(history(&*find()?).into_response()),
+        (Part::Log, "GET" | "HEAD") => Ok(log(&shared, &*find()?).into_response()),
         (Part::Capture, "GET" | "HEAD") => Ok(capture(&*find()?)),
-        (Part::Qr, "GET" | "HEAD") => {
-            find()?;
-            let urls = shared.links.urls(&host, &name);
-            let url =
-                urls.rtsp.ok_or_else(|| Refusal::not_found("the RTSP server is off: there is no URL"))?;
-            qr::svg(&url)
-        }
-        (Part::Reconnect, "POST") => {
-            find()?.request_reconnect();
-            Ok((StatusCode::ACCEPTED, Json(Asked { name })).into_response())
-        }
+        (Part::Qr, "GET" | "HEAD") => code(&shared, &*find()?, &host),
+        (Part::Reconnect, "POST") => Ok(reconnect(&*find()?).into_response()),
         (Part::Live, "GET") => live::socket(&shared, &*find()?, watch),
-        (Part::Moving, "GET") => live::moving(&shared, find()?, watch).await,
-        (Part::Still, "GET" | "HEAD") => live::still(find()?).await,
+        (Part::Moving, "GET") => live::mjpeg::moving(&shared, find()?, watch).await,
+        (Part::Still, "GET" | "HEAD") => live::mjpeg::still(find()?).await,
         (Part::Live | Part::Moving, _) => Err(Refusal::method_not_allowed("GET")),
-        (Part::Still, _) => Err(Refusal::method_not_allowed("GET, HEAD")),
         (Part::Stream, _) => Err(Refusal::method_not_allowed("GET, HEAD, PUT, DELETE")),
-        (Part::Viewers | Part::History | Part::Log | Part::Qr | Part::Capture, _) => {
-            Err(Refusal::method_not_allowed("GET, HEAD"))
-        }
+        (
+            Part::Config | Part::Viewers | Part::History | Part::Log | Part::Qr | Part::Capture | Part::Still,
+            _,
+        ) => Err(Refusal::method_not_allowed("GET, HEAD")),
         (Part::Reconnect, _) => Err(Refusal::method_not_allowed("POST")),
     }
 }
 
-#[derive(Serialize)]
+/// One stream.
+#[utoipa::path(get, path = "/api/v1/streams/{name}", params(Name), responses(
+    (status = 200, description = "Its state.", body = StreamState),
+    (status = 404, response = NotFound),
+))]
+fn show(shared: &Shared, stream: &Stream, host: &Host) -> Json<StreamState> {
+    Json(shared.state(stream, host))
+}
+
+/// The settings of a stream, to be changed and sent back.
+///
+/// They need the right to change them, and have `***` in place of secrets. Where that comes back for the same camera, the
+/// secrets stay as they are.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/config", params(Name), responses(
+    (status = 200, description = "As they were written, in the configuration file or here.", body = Settings),
+    (status = 404, response = NotFound),
+    (
+        status = 409,
+        description = "It plays a file, which only the configuration file can name.",
+        body = RefusalBody,
+    ),
+))]
+fn config(stream: &Stream) -> Result<Json<Value>, Refusal> {
+    let settings = stream.provenance().settings.ok_or_else(|| {
+        let error = "this stream plays a file: it can be changed in the configuration file only";
+        Refusal::new(StatusCode::CONFLICT, error)
+    })?;
+    Ok(Json(Value::clone(&settings)))
+}
+
+/// Who watches a stream.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/viewers", params(Name), responses(
+    (status = 200, description = "In the order they came.", body = Viewers),
+    (status = 404, response = NotFound),
+))]
+fn viewers(stream: &Stream) -> Json<Viewers> {
+    Json(Viewers::of(stream))
+}
+
+/// Who watches a stream.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Viewers {
     viewers: Vec<ViewerState>,
 }
@@ -100,33 +123,37 @@ impl Viewers {
     }
 }
 
-/// The stream whose source was asked to connect anew.
-#[derive(Serialize)]
-struct Asked {
-    name: String,
+/// The last day and hour of a stream.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/history", params(Name), responses(
+    (status = 200, description = "Kept in memory since the relay started.", body = HistoryState),
+    (status = 404, response = NotFound),
+))]
+fn history(stream: &Stream) -> Json<HistoryState> {
+    let now = stream.wall(stream.elapsed(Instant::now()));
+    Json(HistoryState::new(&stream.history(), now))
 }
 
-#[derive(Serialize)]
-struct Changed<'a> {
-    name: &'a str,
-    change: &'static str,
-    /// Whether it is written into the configuration file; otherwise it lasts until the relay is restarted.
-    written: bool,
-    /// Why it is not written.
-    why_not_written: Option<String>,
+/// The last log lines of a stream.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/log", params(Name), responses(
+    (status = 200, description = "At most 200.", body = Log),
+    (status = 404, response = NotFound),
+))]
+fn log(shared: &Shared, stream: &Stream) -> Json<Log> {
+    Json(Log::new(shared.journal.after(stream.name(), 0)))
 }
 
-impl<'a> Changed<'a> {
-    fn new(name: &'a str, change: &'static str, kept: Kept) -> Self {
-        let why_not_written = match kept {
-            Kept::InFile => None,
-            Kept::UntilRestart(why) => Some(why),
-        };
-        Self { name, change, written: why_not_written.is_none(), why_not_written }
-    }
-}
-
-/// What the incident recorder has, as a file.
+/// What the incident recorder has of a stream.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/capture", params(Name), responses(
+    (
+        status = 200,
+        description = "A file that Wireshark opens: the RTSP dialogue and RTCP of the relay's own client without secrets, \
+                       and the first bytes of RTP packets.",
+        body = words::File,
+        content_type = "application/vnd.tcpdump.pcap",
+        headers(("Content-Disposition" = String, description = "A name for the file.")),
+    ),
+    (status = 404, response = NotFound),
+))]
 fn capture(stream: &Stream) -> Response {
     let name: String = stream
         .name()
@@ -140,6 +167,49 @@ fn capture(stream: &Stream) -> Response {
     (headers, stream.capture().pcap(Instant::now())).into_response()
 }
 
+/// The RTSP URL as a QR code.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/qr.svg", params(Name), responses(
+    (status = 200, description = "A picture.", body = String, content_type = "image/svg+xml"),
+    (status = 404, response = NotFound),
+    (status = 422, description = "The URL is too long for a QR code.", body = RefusalBody),
+))]
+fn code(shared: &Shared, stream: &Stream, host: &Host) -> Result<Response, Refusal> {
+    let urls = shared.links.urls(host, stream.name());
+    qr::svg(&urls.rtsp.ok_or_else(|| Refusal::not_found("the RTSP server is off: there is no URL"))?)
+}
+
+/// Drop the upstream session and connect anew, without waiting for the next try.
+#[utoipa::path(post, path = "/api/v1/streams/{name}/reconnect", params(Name), responses(
+    (status = 202, description = "The source was asked to.", body = Asked),
+    (status = 404, response = NotFound),
+))]
+fn reconnect(stream: &Stream) -> (StatusCode, Json<Asked>) {
+    stream.request_reconnect();
+    (StatusCode::ACCEPTED, Json(Asked { name: stream.name().to_owned() }))
+}
+
+/// The stream whose source was asked to connect anew.
+#[derive(Serialize, ToSchema)]
+struct Asked {
+    /// Its name.
+    name: String,
+}
+
+/// Add a stream, or change it.
+///
+/// In the configuration file where `http.write_config` allows it, else until the relay is restarted. `***` in a URL or as the
+/// password stands for what a stream of this name has there already.
+#[utoipa::path(put, path = "/api/v1/streams/{name}", params(Name), request_body = NewStream, responses(
+    (
+        status = 200,
+        description = "There is such a stream: it was changed, or had these settings already.",
+        body = Changed<'_>,
+    ),
+    (status = 201, description = "There is one more stream.", body = Changed<'_>),
+    (status = 400, description = "The name or the body is wrong.", body = RefusalBody),
+    (status = 413, description = "The body is above 64 KiB.", body = RefusalBody),
+    (status = 503, response = Unavailable),
+))]
 async fn put(shared: &Shared, name: &str, body: Result<Bytes, BytesRejection>) -> Result<Response, Refusal> {
     let one = |key: &str, message: String| {
         Refusal::problems(Problems(vec![Problem { key: key.to_owned(), message }]))
@@ -161,12 +231,47 @@ async fn put(shared: &Shared, name: &str, body: Result<Bytes, BytesRejection>) -
     Ok((status, Json(Changed::new(name, change.as_str(), kept))).into_response())
 }
 
-async fn remove(shared: &Shared, name: &str) -> Result<Response, Refusal> {
+/// What became of a stream.
+#[derive(Serialize, ToSchema)]
+struct Changed<'a> {
+    /// The stream.
+    name: &'a str,
+    #[schema(value_type = words::Change)]
+    change: &'static str,
+    /// Whether it is written into the configuration file; otherwise it lasts until the relay is restarted.
+    written: bool,
+    /// Why it is not written.
+    #[schema(required)]
+    why_not_written: Option<String>,
+}
+
+impl<'a> Changed<'a> {
+    fn new(name: &'a str, change: &'static str, kept: Kept) -> Self {
+        let why_not_written = match kept {
+            Kept::InFile => None,
+            Kept::UntilRestart(why) => Some(why),
+        };
+        Self { name, change, written: why_not_written.is_none(), why_not_written }
+    }
+}
+
+/// Remove a stream.
+///
+/// From the configuration file where `http.write_config` allows it, else until the relay is restarted.
+#[utoipa::path(delete, path = "/api/v1/streams/{name}", params(Name), responses(
+    (status = 200, description = "It is gone, and its viewers are disconnected.", body = Changed<'_>),
+    (status = 404, response = NotFound),
+    (status = 503, response = Unavailable),
+))]
+async fn remove<'a>(shared: &Shared, name: &'a str) -> Result<Json<Changed<'a>>, Refusal> {
     let parsed: StreamName = name.parse().map_err(|_| Refusal::no_stream(name))?;
     let kept = shared.control.delete(parsed).await.map_err(|Unanswered| stopping())?;
     let kept = kept.ok_or_else(|| Refusal::no_stream(name))?;
-    Ok(Json(Changed::new(name, "removed", kept)).into_response())
+    Ok(Json(Changed::new(name, REMOVED, kept)))
 }
+
+/// What became of a stream that was removed, beside the words of [`Change`].
+pub(super) const REMOVED: &str = "removed";
 
 fn stopping() -> Refusal {
     Refusal::new(
@@ -175,7 +280,13 @@ fn stopping() -> Refusal {
     )
 }
 
-/// Disconnects a viewer, which may come back.
+/// Disconnect a viewer. It may come back.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/viewers/{id}",
+    params(("id" = u64, Path, description = "The viewer's `id`.", example = 7)),
+    responses((status = 204, description = "It was told to go."), (status = 404, response = NotFound)),
+)]
 pub(super) async fn disconnect(
     State(shared): State<Arc<Shared>>,
     id: Result<Path<String>, PathRejection>,
@@ -219,117 +330,5 @@ impl<S: Sync> FromRequestParts<S> for Host {
         let authority = guard::authority(&parts.uri, &parts.headers);
         let host = authority.as_ref().map(|authority| authority.host()).filter(|host| !host.is_empty());
         Ok(Self(host.unwrap_or("localhost").to_owned()))
-    }
-}
-
-/// What `/api/v1/streams/…` names: names of streams may have slashes in them.
-///
-/// A last segment `viewers`, `reconnect`, `live` and so on ([`PARTS`]) is always that part of the stream before it. A stream
-/// that is itself called
-/// `a/viewers` is reached with its slash escaped: `/api/v1/streams/a%2Fviewers`.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    name: String,
-    part: Part,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    Stream,
-    Viewers,
-    Reconnect,
-    History,
-    Log,
-    Qr,
-    Capture,
-    Live,
-    Moving,
-    Still,
-}
-
-/// Parts of a stream, by the end of the path.
-pub(super) const PARTS: [(&str, Part); 9] = [
-    ("/viewers", Part::Viewers),
-    ("/reconnect", Part::Reconnect),
-    ("/history", Part::History),
-    ("/log", Part::Log),
-    ("/qr.svg", Part::Qr),
-    ("/capture", Part::Capture),
-    ("/live", Part::Live),
-    ("/mjpeg", Part::Moving),
-    ("/snapshot.jpg", Part::Still),
-];
-
-impl Target {
-    /// The stream.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Whether it is the picture that is asked for.
-    pub(super) fn is_watched(&self) -> bool {
-        matches!(self.part, Part::Live | Part::Moving | Part::Still)
-    }
-
-    /// `raw` is the path as sent, `path` the part after `streams/` with its escapes undone.
-    fn new(raw: &str, path: String) -> Self {
-        for (suffix, part) in PARTS {
-            // In the path as sent, because an escaped slash belongs to the name.
-            if raw.ends_with(suffix)
-                && let Some(name) = path.strip_suffix(suffix)
-            {
-                return Self { name: name.to_owned(), part };
-            }
-        }
-        Self { name: path, part: Part::Stream }
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Target {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let raw = parts.uri.path().to_owned();
-        match Path::<String>::from_request_parts(parts, state).await {
-            Ok(Path(path)) => Ok(Self::new(&raw, path)),
-            // Escapes that are not UTF-8.
-            Err(_) => Err(Refusal::not_found("there is no such stream")),
-        }
-    }
-}
-
-/// What a request's path is about, for the rules; `None` where that is no single stream. It is read as the extractor
-/// does, so that no spelling leads around a rule.
-pub(super) fn target_of(uri: &Uri) -> Option<Target> {
-    let path = uri.path();
-    if path == events::PATH {
-        return events::narrowed(uri).map(|name| Target { name, part: Part::Stream });
-    }
-    let encoded = path.strip_prefix("/api/v1/streams/")?;
-    let decoded = crate::config::percent_decode(encoded);
-    Some(Target::new(path, decoded))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_segment_may_name_a_part_of_the_stream_before_it() {
-        let target = |raw: &str, path: &str| {
-            let Target { name, part } = Target::new(&format!("/api/v1/streams/{raw}"), path.to_owned());
-            (name, part)
-        };
-        let plain = |path: &str| target(path, path);
-        assert_eq!(plain("door"), ("door".to_owned(), Part::Stream));
-        assert_eq!(plain("site/door"), ("site/door".to_owned(), Part::Stream));
-        assert_eq!(plain("site/door/viewers"), ("site/door".to_owned(), Part::Viewers));
-        assert_eq!(plain("door/reconnect"), ("door".to_owned(), Part::Reconnect));
-        assert_eq!(plain("viewers"), ("viewers".to_owned(), Part::Stream), "a stream of that name");
-        assert_eq!(target("a%2Fviewers", "a/viewers"), ("a/viewers".to_owned(), Part::Stream));
-        assert_eq!(
-            target("a%2Fviewers/viewers", "a/viewers/viewers"),
-            ("a/viewers".to_owned(), Part::Viewers)
-        );
     }
 }

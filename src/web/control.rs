@@ -45,6 +45,9 @@ pub enum Change {
 }
 
 impl Change {
+    /// Every value.
+    pub(super) const ALL: [Self; 3] = [Self::Created, Self::Replaced, Self::Unchanged];
+
     /// The name used in the API.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@
 //! | `/metrics` | Prometheus text |
 //! | `/livez`, `/readyz`, `/healthz` | the process; a dead camera never fails them, `readyz` is 503 while draining |
 //! | `/api/v1/streams`, `/api/v1/streams/{name}` | streams; `PUT` and `DELETE` change them |
+//! | `/api/v1/streams/{name}/config` | its settings, without secrets |
 //! | `/api/v1/streams/{name}/viewers`, `DELETE /api/v1/viewers/{id}` | viewers |
 //! | `/api/v1/streams/{name}/live`, `/mjpeg`, `/snapshot.jpg` | live pictures (module `live`) |
 //! | `POST /api/v1/streams/{name}/reconnect` | a new upstream session, now |
@@ -24,14 +25,17 @@ mod api;
 mod assets;
 mod connections;
 mod control;
+mod description;
 mod events;
 mod guard;
+mod health;
 mod live;
 mod page;
 mod past;
 mod qr;
 mod scrape;
 mod snapshot;
+mod target;
 #[cfg(test)]
 mod tests;
 mod troubles;
@@ -40,7 +44,7 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
 use axum::routing::{MethodRouter, any, delete, get};
@@ -181,31 +185,22 @@ fn router(shared: Arc<Shared>) -> Router {
         .layer(middleware::map_response(guard::headers))
 }
 
-/// Every route. `src/web/openapi.json` describes them, and a test holds the two together.
+/// Every route. The module `description` gathers what their handlers say of themselves, and a test holds the two together.
 fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
     vec![
         ("/", get(page::page)),
         ("/page/{version}/{file}", get(assets::file)),
         ("/icon.svg", get(assets::icon)),
         ("/metrics", get(scrape::metrics)),
-        ("/livez", get(async || "ok\n")),
-        ("/readyz", get(ready)),
-        ("/healthz", get(async || "ok\n")),
-        ("/api/v1/openapi.json", get(api::description)),
+        ("/livez", get(health::live)),
+        ("/readyz", get(health::ready)),
+        ("/healthz", get(health::healthy)),
+        ("/api/v1/openapi.json", get(description::document)),
         (events::PATH, get(events::events)),
         ("/api/v1/streams", get(api::streams)),
         ("/api/v1/streams/{*path}", any(api::stream)),
         ("/api/v1/viewers/{id}", delete(api::disconnect)),
     ]
-}
-
-/// Whether new viewers should be sent here.
-async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
-    if shared.draining.is_cancelled() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else {
-        (StatusCode::OK, "ok\n")
-    }
 }
 
 /// Most listeners to events, where nobody says otherwise.

@@ -16,7 +16,10 @@ use super::{Shared, assets};
 
 const HTML: &str = include_str!("page/index.html");
 
-/// The page with the streams as they are now.
+/// The status page.
+#[utoipa::path(get, path = "/", responses(
+    (status = 200, description = "A page for people.", body = String, content_type = "text/html"),
+))]
 pub(super) async fn page(State(shared): State<Arc<Shared>>, host: Host) -> Html<String> {
     Html(render(&shared.states(&host)))
 }

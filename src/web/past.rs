@@ -1,14 +1,17 @@
 //! What was: a stream's history and its last log lines, as the API gives them.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::description::words;
 use super::snapshot::{rfc3339, rounded};
 use crate::hub::{History, Sample, Spell};
 use crate::journal::Line;
 use crate::rtp::WallTime;
 
 /// The last day of a stream, and numbers of its last hour.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = History)]
 pub(super) struct HistoryState {
     /// What the source did, the oldest first; each begins where the one before ends.
     timeline: Vec<SpellState>,
@@ -16,32 +19,40 @@ pub(super) struct HistoryState {
 }
 
 /// A time in which a source did one thing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Spell)]
 struct SpellState {
-    /// RFC 3339, as all times.
+    /// When it began, RFC 3339, UTC.
+    #[schema(format = DateTime)]
     from: String,
-    /// `null` = it goes on.
+    /// When it ended; null = it goes on.
+    #[schema(required, format = DateTime)]
     to: Option<String>,
-    /// As the source's `state`; attempts after a failure belong to `retrying`.
+    // Attempts after a failure belong to `retrying`.
+    #[schema(value_type = words::State)]
     state: &'static str,
     /// What it began with, where something failed.
+    #[schema(required)]
     why: Option<String>,
 }
 
-/// Numbers, one set every ten seconds. All lists are of one length; `null` where there was nothing to count.
-#[derive(Debug, Serialize)]
+/// Numbers, one set every ten seconds. All lists are of one length; null where there was nothing to count.
+#[derive(Debug, Serialize, ToSchema)]
 struct Samples {
+    /// Seconds from one set to the next.
     every_seconds: u64,
-    /// When the first of them was taken, at the end of its ten seconds; `null` without any.
+    /// When the first of them was taken, at the end of its ten seconds; null without any.
+    #[schema(required, format = DateTime)]
     from: Option<String>,
     /// Frames a second of the first video track, or of the first track.
     fps: Vec<Option<f64>>,
     /// Bits a second of all tracks.
     bit_rate: Vec<Option<u64>>,
-    /// From a packet's arrival to its hand-over to the kernel: half of the packets took at most so long.
+    /// Milliseconds from a packet's arrival to its hand-over to the kernel: half of the packets took at most so long.
     latency_p50_ms: Vec<Option<f64>>,
     /// The same of 99 in 100.
     latency_p99_ms: Vec<Option<f64>>,
+    /// How many watched.
     viewers: Vec<Option<u32>>,
     /// Packets that got lost on the way from the camera.
     lost: Vec<Option<u64>>,
@@ -83,19 +94,22 @@ impl SpellState {
 }
 
 /// The last log lines of a stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Log {
     /// The oldest first.
     lines: Vec<LineState>,
 }
 
 /// A line of the log.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LogLine)]
 struct LineState {
-    /// RFC 3339, as all times.
+    /// When it was written, RFC 3339, UTC.
+    #[schema(format = DateTime)]
     at: String,
-    /// `error`, `warn`, `info`, `debug` or `trace`.
+    #[schema(value_type = words::Level)]
     level: &'static str,
+    /// Without secrets.
     message: String,
 }
 

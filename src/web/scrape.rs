@@ -7,10 +7,14 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 
 use super::Shared;
-use super::answer::Refusal;
+use super::answer::{Refusal, RefusalBody};
 use crate::hub::Hub;
 
-/// The metrics in Prometheus's text format.
+/// Metrics in Prometheus's text format.
+#[utoipa::path(get, path = "/metrics", responses(
+    (status = 200, description = "Version 0.0.4.", body = String, content_type = "text/plain"),
+    (status = 500, description = "They do not encode: a bug, which the log tells more about.", body = RefusalBody),
+))]
 pub(super) async fn metrics(
     State(shared): State<Arc<Shared>>,
 ) -> Result<([(HeaderName, &'static str); 1], String), Refusal> {

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::description::words;
 use super::troubles::{ErrorState, OutagesState};
 use crate::codec::{ParameterSets, Picture};
 use crate::hub::{BackChannel, Failure, Status, Stream, Talker, TrackStats, Viewer};
@@ -12,169 +14,253 @@ use crate::rtp::WallTime;
 use crate::sdp::Track;
 use crate::vocabulary::{Phase, Transport};
 
-/// A stream.
-#[derive(Debug, Serialize)]
+/// A stream at one moment.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Stream)]
 pub(super) struct StreamState {
+    /// The name it is served under.
     pub(super) name: String,
-    /// Left out where it is not known who asks.
+    // Left out where it is not known who asks; answers always have it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Urls, required)]
     pub(super) urls: Option<Urls>,
     pub(super) source: SourceState,
-    /// Frames a second of the first video track, or of the first track where there is no video; `None` without tracks.
+    /// Frames a second of the first video track, or of the first track where there is no video; 0 when none arrive. null =
+    /// the source has not been described yet.
+    #[schema(required)]
     pub(super) fps: Option<f64>,
     /// Bits a second of all tracks.
     pub(super) bit_rate: u64,
-    /// The part of the packets of the last minute that got lost on the way from the camera, from 0 to 1; `null` where none
-    /// came.
+    /// The part of the packets of the last minute that got lost on the way from the camera, from 0 to 1. null = none came.
+    #[schema(required)]
     pub(super) loss: Option<f64>,
     pub(super) tracks: Vec<TrackState>,
     pub(super) viewers: ViewerCount,
-    /// `None` where none is configured.
+    /// null = none is configured (`backchannel: true`).
+    #[schema(required)]
     backchannel: Option<BackChannelState>,
     /// Frames left out for viewers, since the start: they read too slowly, or their network lost too much.
     dropped: u64,
-    /// `None` while nothing has been sent to anybody who watches.
+    /// null = nothing has been sent to a viewer yet.
+    #[schema(required)]
     pub(super) latency_ms: Option<Latency>,
 }
 
-/// The way back to a camera.
-#[derive(Debug, Serialize)]
+/// The way back to the camera, for one viewer at a time.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BackChannel)]
 struct BackChannelState {
-    /// What the camera listens to, such as `PCMU/8000`; `None` while it does not.
+    /// What the camera listens to; null = it does not.
+    #[schema(required, examples("PCMU/8000"))]
     encoding: Option<String>,
+    /// Who talks; null = nobody.
+    #[schema(required)]
     talker: Option<TalkerState>,
 }
 
 /// Who talks to a camera.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Talker)]
 struct TalkerState {
-    /// The viewer's id; `None` until it plays.
+    /// The viewer's id; null = it does not play yet.
+    #[schema(required)]
     viewer: Option<u64>,
+    /// Its address.
+    #[schema(examples("192.0.2.7"))]
     peer: String,
+    /// When it took the floor, RFC 3339, UTC.
+    #[schema(format = DateTime)]
     since: String,
     /// RTP packets of it that were passed on.
     packets: u64,
 }
 
-/// Where to watch a stream.
-#[derive(Debug, Serialize)]
+/// Where to watch a stream, with the host this request was sent to.
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Urls {
-    /// Over TLS where there is nothing else; `null` = the RTSP server is off.
+    /// Over TLS where there is nothing else; null = the RTSP server is off.
+    #[schema(required, examples("rtsp://10.0.0.2:8554/door"))]
     pub(super) rtsp: Option<String>,
-    /// Over TLS; `null` = it is off.
+    /// Over TLS; null = it is off.
+    #[schema(required)]
     pub(super) rtsps: Option<String>,
 }
 
 /// What a stream's source does.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Source)]
 pub(super) struct SourceState {
+    #[schema(value_type = words::State)]
     pub(super) state: &'static str,
     /// Cameras in order of preference, or a file; without credentials.
+    #[schema(examples("rtsp://***@10.0.0.7/main"))]
     from: Vec<String>,
-    /// Connected only while somebody watches.
+    /// Whether it is connected only while somebody watches.
     on_demand: bool,
-    /// RFC 3339, as all times.
+    /// When it went over to this state, RFC 3339, UTC.
+    #[schema(format = DateTime)]
     since: String,
-    /// Failed attempts since it last delivered.
+    /// Failed attempts since the source last delivered.
     attempt: u32,
-    /// Seconds.
+    /// Seconds until the next attempt, while it waits for that.
+    #[schema(required)]
     next_try_in: Option<f64>,
-    /// The same as a time.
+    /// When the next attempt is made, while it waits for that.
+    #[schema(required, format = DateTime)]
     next_try_at: Option<String>,
-    /// For how many seconds it has delivered without an end; `null` while it does not.
+    /// For how many seconds packets have been arriving. null = they do not.
+    #[schema(required)]
     uptime: Option<f64>,
-    /// Sessions that delivered.
+    /// Upstream sessions that delivered, since the stream was made.
     sessions: u64,
+    /// How packets come, while they do.
+    #[schema(required, value_type = Option<words::Transport>)]
     transport: Option<&'static str>,
+    #[schema(required)]
     pub(super) last_failure: Option<FailureState>,
     /// What it does now and why, in words.
+    #[schema(examples("retrying in 1.2 s after 3 failed attempts: connection refused"))]
     pub(super) decision: String,
-    /// What was decided after the last failure, and why; `null` while all is well.
+    /// What was decided after the last failure, and why; null while all is well.
+    #[schema(required)]
     pub(super) why: Option<String>,
-    /// The rule by which attempts are made; `None` until there was one.
+    /// The rule by which attempts are made, in words; null = none has been made.
+    #[schema(required, examples("Fixed: a new try every 2 s."))]
     pub(super) strategy: Option<String>,
-    /// What was learned about the source, a sentence each.
+    /// What the relay has learned about this source, a sentence each.
     pub(super) learned: Vec<String>,
-    /// The latest first, each once.
+    /// The last 16 errors that differ, the latest first. They stay after the source has recovered.
     pub(super) last_errors: Vec<ErrorState>,
-    /// Of the last day.
     pub(super) outages: OutagesState,
 }
 
-/// What went wrong last.
-#[derive(Debug, Serialize)]
+/// What went wrong last; it stays after the source has recovered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Failure)]
 pub(super) struct FailureState {
+    #[schema(value_type = words::FailureClass)]
     class: &'static str,
+    /// In words, without credentials.
     pub(super) message: String,
+    /// When, RFC 3339, UTC.
+    #[schema(format = DateTime)]
     pub(super) at: String,
 }
 
-/// A track.
-#[derive(Debug, Serialize)]
+/// A track of a stream. Counters go on through reconnects.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Track)]
 pub(super) struct TrackState {
+    /// Its number in the stream's `trackID=` URLs.
     id: u8,
+    /// The kind of medium.
+    #[schema(examples("video"))]
     kind: String,
+    #[schema(value_type = words::Codec)]
     codec: &'static str,
+    /// The encoding name of its rtpmap; null = the camera did not say.
+    #[schema(required, examples("H264"))]
     encoding: Option<String>,
+    /// RTP payload type.
     payload_type: u8,
+    /// RTP timestamp units a second.
     clock_rate: u32,
-    /// Of audio.
+    /// Of audio. null = not known.
+    #[schema(required)]
     channels: Option<u16>,
-    /// Of the pictures, in pixels; `null` as long as the camera has not said.
+    /// Of the pictures, in pixels. null = not known yet.
+    #[schema(required)]
     width: Option<u32>,
+    /// The same.
+    #[schema(required)]
     height: Option<u32>,
-    /// Such as `High`, of H.264 and H.265.
+    /// Of H.264 and H.265.
+    #[schema(required, examples("High"))]
     profile: Option<&'static str>,
-    /// Such as `4.1`, of H.264 and H.265.
+    /// Of H.264 and H.265.
+    #[schema(required, examples("4.1"))]
     level: Option<String>,
+    /// Frames a second over the last seconds; 0 when none arrive.
     fps: f64,
-    /// Bits a second.
+    /// Bits a second, RTP headers included.
     bit_rate: u64,
+    /// Frames received.
     frames: u64,
+    /// RTP packets received.
     packets: u64,
+    /// RTP packets that never arrived.
     lost: u64,
+    /// RTP packets that arrived after a later one.
     reordered: u64,
+    /// Interarrival jitter in milliseconds (RFC 3550 section 6.4.1).
     jitter_ms: f64,
-    /// Seconds between the last two key frames.
+    /// Seconds between the last two key frames; null = unknown, or every frame is one.
+    #[schema(required)]
     key_frame_interval: Option<f64>,
     /// Seconds since the last frame.
+    #[schema(required)]
     last_frame_age: Option<f64>,
-    /// From the time a frame bears on the camera's clock to its arrival; negative when the clocks disagree.
+    /// Milliseconds from a frame's time on the camera's clock to its arrival; negative when the clocks disagree; null = the
+    /// camera has sent no report.
+    #[schema(required)]
     camera_delay_ms: Option<f64>,
 }
 
 /// Who watches, in numbers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ViewerCount {
+    /// All.
     pub(super) count: usize,
+    /// Over TCP.
     tcp: usize,
+    /// Over TCP with TLS.
     tls: usize,
+    /// Over UDP.
     udp: usize,
+    /// By multicast: one flow for all of them.
     multicast: usize,
+    /// Browsers over a WebSocket.
     websocket: usize,
+    /// Browsers that are shown JPEG pictures one after the other.
     http: usize,
 }
 
-/// From a packet's arrival to its hand-over to the kernel, over the viewers.
-#[derive(Debug, Serialize)]
+/// Milliseconds from a packet's arrival to its hand-over to the kernel, recently, over the viewers.
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Latency {
+    /// Mean over the viewers.
     pub(super) mean: f64,
+    /// The slowest viewer's.
     max: f64,
 }
 
-/// A viewer.
-#[derive(Debug, Serialize)]
+/// A viewer's session.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Viewer)]
 pub(super) struct ViewerState {
+    /// Different for every viewer of the process.
     id: u64,
+    /// Its address.
+    #[schema(examples("192.0.2.7"))]
     peer: String,
+    #[schema(value_type = words::Transport)]
     transport: &'static str,
+    /// What it calls itself.
+    #[schema(required)]
     user_agent: Option<String>,
+    /// When it began to play, RFC 3339, UTC.
+    #[schema(format = DateTime)]
     since: String,
+    /// RTP packets handed to the kernel for it.
     packets: u64,
+    /// Bytes of RTP and RTCP handed to the kernel for it.
     bytes: u64,
+    /// Frames it did not get because it was too slow.
     skipped_frames: u64,
-    /// How far its packets are behind the newest of the stream; nothing while it pauses.
+    /// How much later the newest packet of the stream arrived than the last one this viewer was given; null = it pauses.
+    #[schema(required)]
     lag_seconds: Option<f64>,
+    /// Recent milliseconds from a packet's arrival to its hand-over to the kernel.
     latency_ms: f64,
 }
 

@@ -3,38 +3,57 @@
 use std::time::Instant;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::description::words;
 use super::snapshot::{rounded, time_of};
 use crate::hub::{Record, Stream};
 
 /// An error that came once or more often.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SourceError)]
 pub(super) struct ErrorState {
+    #[schema(value_type = words::FailureClass)]
     class: &'static str,
+    /// In words, without credentials.
     message: String,
-    /// RFC 3339, as all times.
+    /// When it came first, RFC 3339, UTC.
+    #[schema(format = DateTime)]
     first: String,
+    /// When it came last, RFC 3339, UTC.
+    #[schema(format = DateTime)]
     last: String,
+    /// How often it came.
     count: u64,
 }
 
-/// The outages of the last day.
-#[derive(Debug, Serialize)]
+/// The outages of the last day: times without packets of a source that should have delivered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Outages)]
 pub(super) struct OutagesState {
+    /// How many, the one going on included.
     count: u64,
-    /// All of them together.
+    /// All together, as far as they lie within the day.
     seconds: f64,
-    /// The latest first; of many only the last ones.
+    /// The last 50, the latest first.
     list: Vec<OutageState>,
 }
 
-#[derive(Debug, Serialize)]
+/// A time without packets.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Outage)]
 struct OutageState {
+    /// When the last packet came, RFC 3339, UTC.
+    #[schema(format = DateTime)]
     start: String,
-    /// `None` = it goes on.
+    /// When it was back, RFC 3339, UTC; null = it is not.
+    #[schema(required, format = DateTime)]
     end: Option<String>,
+    /// How long it was, or is so far.
     seconds: f64,
+    #[schema(value_type = words::FailureClass)]
     class: &'static str,
+    /// What it began with, in words.
     message: String,
 }
 

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const page = new URL("../../src/web/page/", import.meta.url);
-const [format, trouble, fit, route, scale, spells] = await Promise.all(
-  ["format", "trouble", "fit", "route", "scale", "spells"].map((name) => import(new URL(`${name}.js`, page))),
+const [format, trouble, fit, route, scale, spells, settings] = await Promise.all(
+  ["format", "trouble", "fit", "route", "scale", "spells", "settings"].map((name) => import(new URL(`${name}.js`, page))),
 );
 
 const NOW = Date.parse("2026-03-01T12:00:00Z");
@@ -180,4 +180,37 @@ test("the day is told in words", () => {
   assert.equal(spells.summary(DAY, NOW), "Live for 99.9 % of 1 d; one outage, 10 s in all.");
   assert.equal(spells.summary([DAY[2]], NOW), "Live for 100 % of 19 h 59 min, without an outage.");
   assert.equal(spells.summary([], NOW), "Nothing is known yet.");
+});
+
+/** The fields of the dialog, as far as they are read and written. */
+function form() {
+  const field = () => ({ value: "", checked: false, closest: () => null });
+  return Object.fromEntries(["source", "username", "password", "transport", "on_demand", "more"].map((name) => [name, field()]));
+}
+
+test("settings that are saved as the dialog shows them are the same settings", () => {
+  for (const had of [
+    { source: "rtsp://***@10.0.0.7/main" },
+    { source: ["rtsp://10.0.0.7/main", "rtsp://10.0.0.7/sub"], username: "relay", password: "***", transport: "auto", on_demand: true },
+    { source: "rtsp://10.0.0.7/main", on_demand: false, outage_grace: "5m", tracks: ["video"], proxy: "http://***@10.0.0.1:3128" },
+  ]) {
+    const fields = form();
+    settings.fill(fields, had);
+    assert.equal(fields.password.value, "", "a password is never shown");
+    assert.deepEqual(settings.settingsOf(fields, had), had);
+  }
+});
+
+test("what is changed in the dialog is saved", () => {
+  const fields = form();
+  const had = { source: "rtsp://10.0.0.7/main", password: "***", on_demand: true };
+  settings.fill(fields, had);
+  fields.password.value = "new";
+  fields.on_demand.checked = false;
+  fields.transport.value = "udp";
+  assert.deepEqual(settings.settingsOf(fields, had), { source: "rtsp://10.0.0.7/main", password: "new", transport: "udp", on_demand: false });
+  const named = { source: "rtsp://10.0.0.7/main", username: "relay", password: "***" };
+  settings.fill(fields, named);
+  [fields.password.value, fields.username.value, fields.transport.value] = ["", "", ""];
+  assert.deepEqual(settings.settingsOf(fields, named), { source: "rtsp://10.0.0.7/main" }, "no log-in any more");
 });

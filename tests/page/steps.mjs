@@ -173,6 +173,7 @@ async function settings({ given, open, complaints }) {
   assert.match(await page.locator("#spoken").textContent(), /Added added.*(configuration file|restarts)/);
   await moves(page.locator(".player"));
   await button(page, "Edit").click();
+  await until("the settings are there", async () => (await field("source").inputValue()) === `${given.rtsp}h264`);
   await field("source").fill(`${given.rtsp}jpeg`);
   await dialog.getByRole("button", { name: "Save" }).click();
   await until("it is said", async () => /Changed added/.test(await page.locator('[data-part="outcome"]').innerText()));

@@ -24,15 +24,41 @@ use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream;
+use utoipa::ToSchema;
 
 pub(super) use feed::Feed;
 use listener::Listener;
 
 use super::Shared;
-use super::answer::Refusal;
+use super::answer::{Refusal, RefusalBody};
 use super::api::Host;
+use super::description::{NotFound, words};
 
-/// The events.
+/// What changes, as it changes (server-sent events).
+///
+/// It has no end but the relay's, and that of the access rules it was let in by.
+#[utoipa::path(
+    get,
+    path = PATH,
+    params(("stream" = Option<String>, Query, description = "This stream only.", example = "door")),
+    responses(
+        (
+            status = 200,
+            description = "First `streams` (all of them, as /api/v1/streams), then `stream` (one that changed: at once \
+                           when its source does something else, otherwise once a second) and `removed` ({name}). With \
+                           `stream` in the query also `viewers` and `log`, as the routes of these names give them. \
+                           `alive` where there was nothing to say for 15 s.",
+            body = Told,
+            content_type = "text/event-stream",
+        ),
+        (status = 404, response = NotFound),
+        (
+            status = 503,
+            description = "As many listen already as may (`http.max_listeners`).",
+            body = RefusalBody,
+        ),
+    ),
+)]
 pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
     host: Host,
@@ -58,6 +84,19 @@ pub(super) async fn events(
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE).event(Event::default().event("alive").data("{}")));
     // nginx would hold back what is told.
     Ok(([(HeaderName::from_static("x-accel-buffering"), "no")], events))
+}
+
+/// One event.
+#[derive(ToSchema)]
+#[schema(as = Event)]
+#[expect(dead_code, reason = "it is described here and written by axum")]
+struct Told {
+    #[schema(value_type = words::EventName)]
+    event: &'static str,
+    /// JSON.
+    data: String,
+    /// Milliseconds after which a browser whose connection broke is to come back.
+    retry: Option<u64>,
 }
 
 /// The one stream that is asked for, as the access rules have to see it, too.

@@ -18,8 +18,25 @@ use crate::spans;
 use crate::vocabulary::{Disconnect, Skip, Transport};
 use crate::web::Shared;
 use crate::web::answer::Refusal;
+use crate::web::description::{Name, NoPicture, NotFound, words};
 
-/// The pictures as they come, each in place of the one before: `multipart/x-mixed-replace`. Who reads slowly misses some.
+/// The pictures of a JPEG stream as they come, each in place of the one before. Who reads slowly misses some.
+#[utoipa::path(
+    get,
+    path = "/api/v1/streams/{name}/mjpeg",
+    params(Name),
+    security((), ("digest" = []), ("basic" = []), ("watch_link" = [])),
+    responses(
+        (
+            status = 200,
+            description = "An answer without an end.",
+            body = words::File,
+            content_type = "multipart/x-mixed-replace",
+        ),
+        (status = 404, response = NotFound),
+        (status = 503, response = NoPicture),
+    ),
+)]
 pub(in crate::web) async fn moving(
     shared: &Arc<Shared>,
     stream: Arc<Stream>,
@@ -67,7 +84,18 @@ pub(in crate::web) fn places() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(PLACES))
 }
 
-/// The newest picture.
+/// The newest picture of a JPEG stream.
+#[utoipa::path(
+    get,
+    path = "/api/v1/streams/{name}/snapshot.jpg",
+    params(Name),
+    security((), ("digest" = []), ("basic" = []), ("watch_link" = [])),
+    responses(
+        (status = 200, description = "A picture.", body = words::File, content_type = "image/jpeg"),
+        (status = 404, response = NotFound),
+        (status = 503, response = NoPicture),
+    ),
+)]
 pub(in crate::web) async fn still(stream: Arc<Stream>) -> Result<Response, Refusal> {
     let (_demand, mut pictures) = follow(&stream).await?;
     let picture = time::timeout(PATIENCE, pictures.next()).await;

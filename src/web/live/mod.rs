@@ -9,7 +9,7 @@
 //! Whoever may watch the stream may have them, by a watch link (`?token=`) too.
 
 mod handshake;
-mod mjpeg;
+pub(super) mod mjpeg;
 mod pictures;
 
 use std::sync::Arc;
@@ -23,7 +23,8 @@ use hyper::upgrade::OnUpgrade;
 use tokio::net::TcpStream;
 
 use super::access::Peer;
-use super::answer::Refusal;
+use super::answer::{Refusal, RefusalBody};
+use super::description::{Name, NotFound};
 use super::{Shared, guard};
 use crate::access::{Handover, Warrant};
 use crate::hub::Stream;
@@ -76,7 +77,40 @@ impl Watch {
     }
 }
 
-/// Opens a WebSocket to watch `stream`. The rest is the RTSP server's.
+/// Watch over a WebSocket.
+///
+/// What comes is a text that describes the tracks, then a binary message for each burst, with RTP and RTCP as in an
+/// interleaved RTSP connection (channel 2 * track).
+// The rest is the RTSP server's.
+#[utoipa::path(
+    get,
+    path = "/api/v1/streams/{name}/live",
+    params(
+        Name,
+        (
+            "video" = Option<String>,
+            Query,
+            description = "Which tracks with pictures: `all`, `none`, or names of codecs; as in a viewer's RTSP URL.",
+            example = "h264",
+        ),
+        ("audio" = Option<String>, Query, description = "The same for sound.", example = "none"),
+    ),
+    security((), ("digest" = []), ("basic" = []), ("watch_link" = [])),
+    responses(
+        (status = 101, description = "The WebSocket is open."),
+        (status = 400, description = "The handshake's key is wrong.", body = RefusalBody),
+        (status = 404, response = NotFound),
+        (
+            status = 426,
+            description = "It is to be asked for as a WebSocket, version 13.",
+            body = RefusalBody,
+            headers(
+                ("Upgrade" = String, description = "`websocket`."),
+                ("Sec-WebSocket-Version" = String, description = "`13`, to who asks for another one."),
+            ),
+        ),
+    ),
+)]
 #[expect(clippy::disallowed_methods, reason = "it lasts until the answer is on its way, at most HAND_OVER")]
 pub(super) fn socket(shared: &Shared, stream: &Stream, watch: Watch) -> Result<Response, Refusal> {
     let response = handshake::accept(&watch.headers)?;
@@ -100,7 +134,7 @@ pub(super) fn socket(shared: &Shared, stream: &Stream, watch: Watch) -> Result<R
     Ok(response)
 }
 
-pub(super) use mjpeg::{moving, places, still};
+pub(super) use mjpeg::places;
 
 /// A viewer's name for itself is kept up to this length.
 const MAX_AGENT: usize = 200;

@@ -96,7 +96,6 @@ export class Detail {
     tracks(shown.tracks, stream.tracks);
     if (open.word !== trouble.word && open.word !== null) this.#history(open);
     open.word = trouble.word;
-    open.from = stream.source.from;
     if (!open.started && open.play && !stream.source.on_demand) open.player.play();
     open.started = true;
   }
@@ -118,7 +117,13 @@ export class Detail {
     const { parts: shown, name } = open;
     shown.reconnect.addEventListener("click", () =>
       this.#try(open, shown.reconnect, () => ask(apiPath(name, "reconnect"), { method: "POST" }), "Asked for a new connection."));
-    shown.change.addEventListener("click", () => this.#settings.edit(name, open.from ?? [], (told) => write(shown.outcome, told)));
+    shown.change.addEventListener("click", async () => {
+      try {
+        await this.#settings.edit(name, (told) => write(shown.outcome, told));
+      } catch (error) {
+        write(shown.outcome, error.message);
+      }
+    });
     shown.remove.addEventListener("click", () => this.#settings.remove(name));
   }
 

@@ -4,6 +4,14 @@ import { ask } from "./api.js";
 import { announce, make, mark, parts, write } from "./dom.js";
 import { apiPath, hashOf } from "./route.js";
 
+/** Stands for a secret that is not shown. */
+const HIDDEN = "***";
+
+/** As the configuration's defaults have it. */
+const DEFAULT = "";
+
+const HINT = `Saved are all settings of this stream. ${HIDDEN} and a password that is not entered stay what they are, for the same camera; without the user name the password goes, too.`;
+
 export class Settings {
   #dialog = document.getElementById("settings");
   #form = this.#dialog.querySelector("form");
@@ -11,6 +19,8 @@ export class Settings {
   #confirm = document.getElementById("confirm");
   #confirmed = parts(this.#confirm);
   #name = null;
+  /** The settings the stream has, without secrets. */
+  #had = {};
   #done = () => {};
 
   constructor() {
@@ -34,11 +44,11 @@ export class Settings {
     this.#show(null, "Add a stream", "");
   }
 
-  /** Asks for other settings of a stream; `done` is told what became of them. */
-  edit(name, from, done) {
+  /** Asks for other settings of a stream, beginning with those it has; `done` is told what became of them. */
+  async edit(name, done) {
     this.#done = done;
-    const now = from.length ? ` It comes from ${from.join(", ")} now.` : "";
-    this.#show(name, `Edit ${name}`, `What is saved here takes the place of all settings of this stream, its password too.${now}`);
+    const settings = await ask(apiPath(name, "config"));
+    this.#show(name, `Edit ${name}`, HINT, settings);
   }
 
   /** Asks whether a stream shall go. */
@@ -51,9 +61,10 @@ export class Settings {
     this.#confirm.showModal();
   }
 
-  #show(name, title, hint) {
+  #show(name, title, hint, settings = {}) {
     this.#name = name;
     this.#form.reset();
+    this.#had = settings;
     write(document.getElementById("settings-title"), title);
     write(this.#parts.hint, hint);
     this.#parts.hint.hidden = !hint;
@@ -61,6 +72,8 @@ export class Settings {
     const { elements } = this.#form;
     elements.name.value = name ?? "";
     elements.name.readOnly = name !== null;
+    elements.password.placeholder = settings.password === undefined ? "" : "as it is";
+    fill(elements, settings);
     this.#dialog.showModal();
     (name === null ? elements.name : elements.source).focus();
   }
@@ -70,7 +83,7 @@ export class Settings {
     const name = elements.name.value.trim();
     let body;
     try {
-      body = settingsOf(elements);
+      body = settingsOf(elements, this.#had);
       if (!name) throw new Error("Name: what is the stream to be called?");
     } catch (error) {
       return this.#wrong(error);
@@ -106,8 +119,20 @@ export class Settings {
   }
 }
 
-/** The settings as the form has them. */
-function settingsOf({ source, username, password, transport, on_demand, more }) {
+/** Puts a stream's settings into the form: keys without a field of their own go under "More settings". */
+export function fill({ source, username, transport, on_demand, more }, settings) {
+  const { source: from = [], username: user = "", password: _, transport: way, on_demand: waits, ...others } = settings;
+  source.value = [from].flat().join("\n");
+  username.value = user;
+  transport.value = way ?? DEFAULT;
+  on_demand.checked = waits ?? false;
+  more.value = Object.keys(others).length ? JSON.stringify(others, null, 1) : "";
+  const details = more.closest("details");
+  if (details) details.open = more.value !== "";
+}
+
+/** The settings as the form has them; a password that the stream `had` and that is not entered again stays. */
+export function settingsOf({ source, username, password, transport, on_demand, more }, had = {}) {
   const urls = source.value.split(/\s+/).filter(Boolean);
   if (urls.length === 0) throw new Error("Camera: where does the stream come from?");
   let extra = {};
@@ -118,12 +143,14 @@ function settingsOf({ source, username, password, transport, on_demand, more }) 
       throw new Error(`More settings: this is not JSON (${error.message}).`);
     }
   }
+  // Without the user name it had, its password goes as well.
+  const stays = had.password !== undefined && (username.value || !had.username);
   return {
     source: urls.length === 1 ? urls[0] : urls,
     ...(username.value ? { username: username.value } : {}),
-    ...(password.value ? { password: password.value } : {}),
-    ...(transport.value === "auto" ? {} : { transport: transport.value }),
-    ...(on_demand.checked ? { on_demand: true } : {}),
+    ...(password.value ? { password: password.value } : stays ? { password: HIDDEN } : {}),
+    ...(transport.value === DEFAULT ? {} : { transport: transport.value }),
+    ...(on_demand.checked || had.on_demand !== undefined ? { on_demand: on_demand.checked } : {}),
     ...extra,
   };
 }

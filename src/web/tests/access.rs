@@ -62,6 +62,10 @@ async fn changes_need_a_user_who_may() {
     ] {
         let path = format!("/api/v1/streams/{path}/reconnect");
         assert_eq!(site.ask("POST", &path, credentials, "").await.status, status, "{credentials} {path}");
+        // Where the camera is and how it is reached is for who may change it.
+        let path = path.replace("reconnect", "config");
+        let status = if status == 202 { 409 } else { status };
+        assert_eq!(site.ask("GET", &path, credentials, "").await.status, status, "{credentials} {path}");
     }
     let headers = format!("{ANN}Origin: http://evil\r\n");
     let answer = site.ask("POST", "/api/v1/streams/yard/reconnect", &headers, "").await;
