@@ -66,7 +66,7 @@ def as_described():
             for name, options in ROUNDS.items():
                 status, said = run(
                     program, "--config-file", API / "schemathesis.toml", "run", url, "--no-color", *options, "--max-examples", EXAMPLES,
-                    env={"PYTHONDONTWRITEBYTECODE": "1"}, limit=LONGEST,
+                    env={"PYTHONDONTWRITEBYTECODE": "1"}, cwd=folder, limit=LONGEST,
                 )  # fmt: skip
                 if status != 0:
                     print("\n".join(f"      {line}" for line in said.splitlines()[-150:]), flush=True)

@@ -88,13 +88,13 @@ class Program:
             raise Failure(f"{self.name} is still running after {seconds} s") from None
 
 
-def run(*command, limit=LIMIT, env=None):
+def run(*command, limit=LIMIT, env=None, cwd=ROOT):
     """One program to its end; gives exit status and everything it printed."""
-    status, said, complaints = run_apart(*command, limit=limit, env=env, stderr=subprocess.STDOUT)
+    status, said, complaints = run_apart(*command, limit=limit, env=env, cwd=cwd, stderr=subprocess.STDOUT)
     return status, (said + complaints).strip()
 
 
-def run_apart(*command, limit=LIMIT, env=None, stderr=subprocess.PIPE):
+def run_apart(*command, limit=LIMIT, env=None, cwd=ROOT, stderr=subprocess.PIPE):
     """One program to its end; gives exit status, stdout and stderr."""
     try:
         done = subprocess.run(
@@ -103,7 +103,7 @@ def run_apart(*command, limit=LIMIT, env=None, stderr=subprocess.PIPE):
             stdout=subprocess.PIPE,
             stderr=stderr,
             timeout=limit,
-            cwd=ROOT,
+            cwd=cwd,
             env={**os.environ, **(env or {})},
         )
     except subprocess.TimeoutExpired as late:
