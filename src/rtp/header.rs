@@ -64,7 +64,9 @@ impl Header {
         }
         let mut end = packet.len();
         if fixed[0] & 0x20 != 0 {
-            let padding = usize::from(packet[end - 1]);
+            // Of what stands behind the headers: their last byte is no count, and changes with the SSRC.
+            let padding = packet.get(start..).and_then(<[u8]>::last).ok_or(HeaderError::Overrun)?;
+            let padding = usize::from(*padding);
             end = end.checked_sub(padding).ok_or(HeaderError::Overrun)?;
         }
         if start > end {
@@ -117,6 +119,13 @@ mod tests {
     fn padding_longer_than_the_packet_is_refused() {
         let mut packet = vec![0xA0, 0x60, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
         packet.push(200);
+        assert_eq!(Header::parse(&packet), Err(HeaderError::Overrun));
+    }
+
+    #[test]
+    fn padding_of_nothing_is_refused() {
+        // The last byte is the SSRC's: with another one there would be another padding.
+        let packet = [0xA0, 0x60, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0];
         assert_eq!(Header::parse(&packet), Err(HeaderError::Overrun));
     }
 

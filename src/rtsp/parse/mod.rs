@@ -210,6 +210,9 @@ pub fn parse<'b>(buf: &'b [u8], limits: &Limits) -> Result<Option<(Item<'b>, usi
 /// ```
 pub fn missing_body(buf: &[u8], limits: &Limits) -> Option<usize> {
     let message = &buf[leading_blanks(buf)..];
+    if message.first() == Some(&b'$') {
+        return None; // a packet, whatever its bytes look like
+    }
     let head = scan(message, limits).ok()??;
     let length = content_length(&fields(&head).headers, limits).ok()?;
     (head.len + length).checked_sub(message.len()).filter(|missing| *missing > 0)

@@ -380,6 +380,13 @@ fn small() -> Limits {
     Limits { head: 90, body: 4, headers: 3, uri: 12 }
 }
 
+#[test]
+fn a_packet_that_looks_like_a_head_misses_no_body() {
+    let missing = |text: &str| missing_body(text.as_bytes(), &Limits::default());
+    assert_eq!(missing("$\0*S\r\nContent-Length: 9\r\n\r\nab"), None);
+    assert_eq!(missing("x *S\r\nContent-Length: 9\r\n\r\nab"), Some(7));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
