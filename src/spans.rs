@@ -142,8 +142,8 @@ fn connection(peer: SocketAddr) -> Span {
 }
 
 /// Directives for the log name the modules where things happen (`RUST_LOG=fanlight::source=debug`), so do the spans.
-const SOURCE: &str = "fanlight::source";
-const SERVER: &str = "fanlight::server";
+const SOURCE: &str = concat!(env!("CARGO_CRATE_NAME"), "::source");
+const SERVER: &str = concat!(env!("CARGO_CRATE_NAME"), "::server");
 
 /// Digits of a session's id that are shown, of 32: enough to find it in what a player logs, too few to guess the rest.
 const SHOWN_OF_SESSION: usize = 8;
