@@ -12,7 +12,7 @@ use crate::support::camera::Camera;
 use crate::support::relay::{Relay, camera_settings, relay};
 use crate::support::rtp::Rtp;
 use crate::support::websocket::{Message, WebSocket};
-use crate::support::{PATIENCE, eventually, within};
+use crate::support::{PATIENCE, eventually, tls, within};
 
 /// A camera with sound whose frames come when they are asked for.
 async fn scene(start: FastStart) -> (Camera, Relay) {
@@ -66,6 +66,29 @@ async fn a_browser_gets_the_tracks_then_the_pictures_since_the_key_frame_and_the
     assert_eq!(relay.metric("fanlight_connections{transport=\"tcp\"}"), 0.0, "it is none of RTSP over TCP");
     let viewers = relay.stream("cam").viewers();
     assert_eq!((viewers.len(), viewers[0].transport.as_str()), (1, "websocket"));
+}
+
+/// The keys of the connection go with it from the sidecar to the worker that sends.
+#[tokio::test]
+async fn a_browser_over_tls_gets_the_same() {
+    for versions in tls::EACH {
+        let camera = Camera::builder().gop(10).manual().start().await;
+        let mut settings = camera_settings(&camera.url());
+        settings.viewing.fast_start = FastStart::LiveEdge;
+        let relay = Relay::builder().stream("cam", settings).tls("localhost").start().await;
+        camera.playing().await;
+        camera.frames(13).await;
+        relay.published("cam", 13).await;
+        let proxy = tls::Proxy::start(relay.web_tls_address(), versions).await;
+        let mut browser = WebSocket::watch(proxy.address(), "cam", "").await;
+        assert_eq!(browser.text().await["stream"], "cam");
+        assert_eq!(frames(&mut browser, 3).await.0, [10, 11, 12]);
+        camera.frames(2).await;
+        assert_eq!(frames(&mut browser, 2).await.0, [13, 14]);
+        browser.send(0x88, &1000u16.to_be_bytes()).await;
+        assert_eq!(browser.closed().await.0, 1000);
+        eventually("it is gone", PATIENCE, || relay.stream("cam").viewers().is_empty()).await;
+    }
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ pub struct Relay {
     address: SocketAddr,
     web: SocketAddr,
     tls: Option<(SocketAddr, Arc<Certificates>)>,
+    web_tls: Option<SocketAddr>,
     stop: CancellationToken,
     stop_sources: CancellationToken,
     shared: Sources,
@@ -107,6 +108,11 @@ impl Relay {
     /// Where it serves RTSP over TLS.
     pub fn tls_address(&self) -> SocketAddr {
         self.tls.as_ref().expect("a relay with a certificate").0
+    }
+
+    /// Where its sidecar is over TLS.
+    pub fn web_tls_address(&self) -> SocketAddr {
+        self.web_tls.expect("a relay with a certificate")
     }
 
     /// What it shows there.
@@ -278,14 +284,20 @@ impl Builder {
         let sidecar = TcpListener::bind((loopback, 0)).await.expect("a port");
         let web_address = sidecar.local_addr().expect("an address");
         let mut doors = vec![Door { listener, certificates: None }];
-        let mut tls = None;
+        let mut tasks = JoinSet::new();
+        let (mut tls, mut web_tls) = (None, None);
         if let Some(identity) = self.tls {
             let certificates = Arc::new(Certificates::new(&identity).expect("suites"));
             let listener = TcpListener::bind((loopback, 0)).await.expect("a port");
             tls = Some((listener.local_addr().expect("an address"), Arc::clone(&certificates)));
-            doors.push(Door { listener, certificates: Some(certificates) });
+            doors.push(Door { listener, certificates: Some(Arc::clone(&certificates)) });
+            let (web, web_stop) = (web.clone(), stop.clone());
+            let listener = TcpListener::bind((loopback, 0)).await.expect("a port");
+            web_tls = Some(listener.local_addr().expect("an address"));
+            tasks.spawn(async move {
+                web.run_tls(listener, certificates, web_stop).await.expect("the sidecar serves over TLS");
+            });
         }
-        let mut tasks = JoinSet::new();
         tasks.spawn(async move { server.run_at(doors).await.expect("the server serves") });
         let web_stop = stop.clone();
         tasks.spawn(async move { web.run(sidecar, web_stop).await.expect("the sidecar serves") });
@@ -297,6 +309,7 @@ impl Builder {
             address,
             web: web_address,
             tls,
+            web_tls,
             stop,
             stop_sources,
             shared,

@@ -84,6 +84,11 @@ impl Proxy {
         Self { address, _tasks: tasks }
     }
 
+    /// Where it takes connections in the clear.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The URL of a stream through it.
     pub fn url(&self, stream: &str) -> String {
         format!("rtsp://{}/{stream}", self.address)
