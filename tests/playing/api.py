@@ -54,6 +54,8 @@ def as_described():
         tempfile.TemporaryDirectory() as folder,
         FileServer(CLIP, "--loop", "--fps", "15", "--name", "door") as camera,
     ):
+        # It writes where it is run, and finds its hooks from there.
+        (Path(folder) / "tests").symlink_to(ROOT / "tests")
         config = Path(folder) / "fanlight.yml"
         config.write_text(
             "rtsp: {}\nstreams:\n"
