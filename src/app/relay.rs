@@ -286,23 +286,23 @@ async fn obey(command: Command, config: &mut Config, streams: &mut Streams, file
     // Whoever asked may have gone.
     match command {
         Command::Put { name, mut stream, reply } => {
-            let before = streams.settings(&name).map(|settings| settings.written.clone()).unwrap_or_default();
-            let has_old_secrets = match before.restore(&mut stream) {
-                Ok(restored) => restored,
-                Err(problems) => return drop(reply.send(Err(problems))),
-            };
+            // As the file has it where that is what runs: it may be written otherwise since the stream began.
+            let running = streams.settings(&name);
+            let before = config.streams.get(&name).filter(|settings| running == Some(settings)).or(running);
+            let before = before.map(|settings| settings.written.clone()).unwrap_or_default();
+            if let Err(problems) = before.restore(&mut stream) {
+                return drop(reply.send(Err(problems)));
+            }
             let mut settings = match crate::config::Stream::from_json(&stream, &config.defaults) {
                 Ok(settings) => settings,
                 Err(problems) => return drop(reply.send(Err(problems))),
             };
-            if has_old_secrets {
-                settings.written.has_secrets_of(&before);
-            }
+            settings.written.comes_after(&before);
             let put = streams.put(&name, &settings);
-            let kept = if has_old_secrets && before.is_from_environment() && put != Put::Unchanged {
+            let kept = if before.is_from_environment() && config.streams.get(&name) != Some(&settings) {
                 // Written out, a secret would be in a file that was to be free of it.
                 let why =
-                    "its secrets come from the environment, and would be written out: change it by hand";
+                    "some of it comes from the environment, and would be written out: change it by hand";
                 Kept::UntilRestart(why.to_owned())
             } else {
                 file.keep(name.clone(), Some(stream)).await

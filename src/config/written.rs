@@ -18,6 +18,9 @@ pub struct Written {
     from_environment: bool,
 }
 
+/// Who stands on the way to a camera, and by what the camera is known: another one would be shown its log-in.
+const WAY: [&str; 2] = ["proxy", "tls_fingerprint"];
+
 /// In place of a secret.
 const HIDDEN: &str = "***";
 
@@ -36,8 +39,8 @@ impl Written {
         self.from_environment
     }
 
-    /// Takes note that secrets of `before` are among these keys.
-    pub fn has_secrets_of(&mut self, before: &Self) {
+    /// Takes note that what `before` had from the environment may be among these keys.
+    pub fn comes_after(&mut self, before: &Self) {
         self.from_environment |= before.from_environment;
     }
 
@@ -57,58 +60,54 @@ impl Written {
         Some(Json::Object(shown.collect()))
     }
 
-    /// Puts the secrets of these keys into `new`, wherever it has `***` for them. Returns whether there were any.
+    /// Puts the secrets of these keys into `new`, wherever it has `***` for them.
     ///
     /// # Errors
-    /// It is for another camera, or stands for nothing.
-    pub fn restore(&self, new: &mut Json) -> Result<bool, Problems> {
+    /// It is for another camera or another way to it, or stands for nothing.
+    pub fn restore(&self, new: &mut Json) -> Result<(), Problems> {
         let mut problems = Vec::new();
         let mut wrong = |key: &str, message: &str| {
             problems.push(Problem { key: key.to_owned(), message: message.to_owned() });
         };
-        let mut restored = false;
+        if let Some(Json::String(proxy)) = new.get_mut("proxy")
+            && is_hidden(proxy)
+        {
+            match self.same("proxy", proxy) {
+                Some(whole) => *proxy = whole,
+                None => wrong("proxy", "`***` stands for nothing that is known of this proxy: write it out"),
+            }
+        }
+        let goes_the_same_way = WAY.iter().all(|key| self.keys.get(*key) == new.get(*key));
         let source = match &mut *new {
             Json::Object(keys) => keys.get_mut("source"),
             source => Some(source),
         };
         for url in source.into_iter().flat_map(texts_mut).filter(|url| is_hidden(url)) {
             match self.camera(url) {
+                Some(_) if !goes_the_same_way => {
+                    wrong("source", "`***` is the log-in by another way to the camera: write it out");
+                }
                 Some(whole) => *url = whole,
                 None => {
                     wrong("source", "`***` stands for nothing that is known of this camera: write it out")
                 }
             }
-            restored = true;
         }
-        if let Json::Object(keys) = &mut *new {
-            if let Some(Json::String(proxy)) = keys.get_mut("proxy")
-                && is_hidden(proxy)
-            {
-                match self.same("proxy", proxy) {
-                    Some(whole) => *proxy = whole,
-                    None => {
-                        wrong("proxy", "`***` stands for nothing that is known of this proxy: write it out")
-                    }
+        if let Json::Object(keys) = &mut *new
+            && keys.get("password").is_some_and(|password| password == HIDDEN)
+        {
+            match self.keys.get("password") {
+                Some(_) if !goes_the_same_way || !self.leads_to_the_same(keys) => {
+                    wrong(
+                        "password",
+                        "`***` is the password for another camera or way to it: enter it again",
+                    );
                 }
-                restored = true;
-            }
-            if keys.get("password").is_some_and(|password| password == HIDDEN) {
-                match self.keys.get("password") {
-                    Some(_) if !self.leads_to_the_same(keys) => {
-                        wrong(
-                            "password",
-                            "`***` is the password for another camera or way to it: enter it again",
-                        );
-                    }
-                    Some(password) => drop(keys.insert("password".to_owned(), password.clone())),
-                    None => {
-                        wrong("password", "`***` stands for the password of this stream, and it has none")
-                    }
-                }
-                restored = true;
+                Some(password) => drop(keys.insert("password".to_owned(), password.clone())),
+                None => wrong("password", "`***` stands for the password of this stream, and it has none"),
             }
         }
-        if problems.is_empty() { Ok(restored) } else { Err(Problems(problems)) }
+        if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
     }
 
     /// The camera's URL that `shown` is without its secrets, or one of the same place with another path.
@@ -133,12 +132,11 @@ impl Written {
         known.find(|text| redact(text) == shown).map(str::to_owned)
     }
 
-    /// Whether `new` has no camera and no proxy that these keys do not have.
+    /// Whether `new` has no camera that these keys do not have.
     fn leads_to_the_same(&self, new: &Map<String, Json>) -> bool {
         let before: Vec<_> = self.keys.get("source").into_iter().flat_map(texts).map(place).collect();
         let mut after = new.get("source").into_iter().flat_map(texts).map(place);
         after.all(|place| place.is_some() && before.contains(&place))
-            && self.keys.get("proxy") == new.get("proxy")
     }
 }
 
@@ -241,12 +239,12 @@ mod tests {
         ] {
             let written = written(yaml);
             let mut back = written.shown().unwrap();
-            assert_eq!(written.restore(&mut back), Ok(true), "{yaml}");
+            assert_eq!(written.restore(&mut back), Ok(()), "{yaml}");
             assert_eq!(back, Json::Object(written.keys));
         }
         let open = written("rtsp://cam/a");
         let mut other = json!({"source": "rtsp://elsewhere/a", "password": "new"});
-        assert_eq!(open.restore(&mut other), Ok(false));
+        assert_eq!(open.restore(&mut other), Ok(()));
         assert_eq!(other["password"], "new");
     }
 
@@ -254,7 +252,7 @@ mod tests {
     fn another_path_of_the_same_camera_keeps_its_log_in() {
         let written = written("rtsp://u:hunter2@cam:554/a");
         let mut back = json!("rtsp://***@cam:554/b?c");
-        assert_eq!(written.restore(&mut back), Ok(true));
+        assert_eq!(written.restore(&mut back), Ok(()));
         assert_eq!(back, json!("rtsp://u:hunter2@cam:554/b?c"));
     }
 
@@ -281,6 +279,13 @@ mod tests {
             ),
             ("password", json!({"source": "rtsp://cam/a", "password": "***", "proxy": "http://elsewhere:1"})),
             ("password", json!({"source": "rtsp://cam/a", "password": "***"})),
+            ("source", json!({"source": "rtsp://***@cam/a", "proxy": "http://elsewhere:1"})),
+            ("source", json!({"source": "rtsp://cam/b?pwd=***"})),
+            ("source", json!({"source": "rtsp://***@cam/a", "proxy": proxy, "tls_fingerprint": "00"})),
+            (
+                "password",
+                json!({"source": "rtsp://cam/a", "password": "***", "proxy": proxy, "tls_fingerprint": "00"}),
+            ),
         ] {
             let mut restored = back.clone();
             let problems = written.restore(&mut restored).expect_err(&back.to_string());

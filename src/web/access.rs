@@ -59,13 +59,13 @@ pub(super) async fn admit(State(shared): State<Arc<Shared>>, mut request: Reques
     let unheard = secure || peer.ip().to_canonical().is_loopback();
     let mut visitor = Visitor::new(peer.ip(), Schemes { digest: Digest::Address, basic: unheard });
     match visitor.admit(&shared.access, &wish).await {
-        Ok(()) if reads || secure || visitor.user().is_some() || guard::is_ours(&request) => {
+        Ok(()) if (reads && !settings) || secure || visitor.user().is_some() || guard::is_ours(&request) => {
             request.extensions_mut().insert(visitor.warrant().clone());
             next.run(request).await
         }
         Ok(()) => {
-            let error = "a page may change something here without a log-in only where it was opened by the relay's \
-                         address or as localhost";
+            let error = "a page may change something here, or see settings, without a log-in only where it was opened by \
+                         the relay's address or as localhost";
             Refusal::new(StatusCode::FORBIDDEN, error).into_response()
         }
         Err(access::Refusal::LogIn(challenges)) => {

@@ -10,8 +10,7 @@ use super::events;
 /// What `/api/v1/streams/…` names: names of streams may have slashes in them.
 ///
 /// A last segment `viewers`, `reconnect`, `live` and so on ([`PARTS`]) is always that part of the stream before it. A stream
-/// that is itself called
-/// `a/viewers` is reached with its slash escaped: `/api/v1/streams/a%2Fviewers`.
+/// that is itself called `a/viewers` is reached with its slash escaped: `/api/v1/streams/a%2Fviewers`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) name: String,

@@ -240,10 +240,8 @@ fn a_collector_that_does_not_answer_holds_nobody_up() {
 
 #[test]
 fn a_collector_that_is_not_there_is_a_line_in_the_log() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://ann:hunter2@{}", listener.local_addr().unwrap());
-    drop(listener);
-    let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "10")];
+    let endpoint = "http://ann:hunter2@127.0.0.1:1";
+    let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "10")];
     let mut process = Process::start(&[], &environment);
     let url = process.url();
     watch(&url);
@@ -256,4 +254,15 @@ fn a_collector_that_is_not_there_is_a_line_in_the_log() {
     let log = process.log();
     assert_eq!(log.matches("do not reach the collector").count(), 1, "{log}");
     assert!(!log.contains("hunter2"));
+}
+
+#[test]
+fn an_address_that_is_none_is_not_shown() {
+    let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://ann:hunter2@collector :4318")];
+    let mut process = Process::start(&[], &environment);
+    process.line("what is wrong", |line| {
+        line.contains("no traces are sent") && line.contains("OTEL_EXPORTER_OTLP_ENDPOINT")
+    });
+    assert!(process.stop().success());
+    assert!(!process.log().contains("hunter2"));
 }

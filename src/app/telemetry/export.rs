@@ -82,7 +82,9 @@ fn provider() -> Result<SdkTracerProvider, String> {
     let limit = names.iter().find_map(|name| variable(name)?.trim().parse().ok());
     let collector = Collector::new(limit.map_or(LIMIT, Duration::from_millis));
     let exporter = SpanExporter::builder().with_http().with_http_client(collector).build();
-    let exporter = exporter.map_err(|error| error.to_string())?;
+    // The library's words have all of the address in them, a password too.
+    let exporter =
+        exporter.map_err(|_| "the collector's address is none (OTEL_EXPORTER_OTLP_ENDPOINT)".to_owned())?;
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource()).build())
 }
 
@@ -96,7 +98,7 @@ fn resource() -> Resource {
     if named { resource.build() } else { resource.with_service_name("fanlight").build() }
 }
 
-/// How long one batch may take, unless the environment says otherwise.
+/// How long each step of sending a batch may take, unless the environment says otherwise.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// How long the end of the process may wait for the last batch.

@@ -41,10 +41,10 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
         version = "1",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
         description = "State and control of the relay. Every error is JSON with words.\n\nWithout `users` and `access` in \
-                       the configuration nobody logs in, everybody may read, and only this machine may change things. With \
-                       them a log-in is Digest, or Basic over TLS, from this machine, and where `login.basic` allows it; a \
+                       the configuration nobody logs in, everybody may read, and only this machine may change things and see \
+                       the settings of a stream. With them a log-in is Digest, or Basic over TLS, from this machine, and where `login.basic` allows it; a \
                        rule for `watch`, `metrics` (everything else that is read) or `control` (everything that changes \
-                       something) says who may do what. Requests that change something are refused when a browser sends \
+                       something, and the settings of a stream) says who may do what. Requests that change something are refused when a browser sends \
                        them for a page of another origin."
     ),
     paths(

@@ -125,7 +125,7 @@ export function fill({ source, username, transport, on_demand, more }, settings)
   source.value = [from].flat().join("\n");
   username.value = user;
   transport.value = way ?? DEFAULT;
-  on_demand.checked = waits ?? false;
+  on_demand.checked = String(waits) === "true"; // as text where it was written so
   more.value = Object.keys(others).length ? JSON.stringify(others, null, 1) : "";
   const details = more.closest("details");
   if (details) details.open = more.value !== "";
