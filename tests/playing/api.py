@@ -94,8 +94,11 @@ def settings_come_back():
             f"  door: {camera.url}\n"
             f"  yard:\n    source: rtsp://u:hunter2@{dead}/a\n    password: ${{SECRET}}\n    on_demand: true\n"
         )
-        config.write_text(before)
+        # It begins with the password in the file, which then names a variable of the same value.
+        config.write_text(before.replace("${SECRET}", "hunter3"))
         with Relay("--config", config, stream="door", env={"SECRET": "hunter3"}) as relay:
+            config.write_text(before)
+            relay.logs("configuration reloaded")
             path = "/api/v1/streams/yard"
             shown = json.loads(relay.get(f"{path}/config"))
             expected = {"source": f"rtsp://***@{dead}/a", "password": "***", "on_demand": True}
