@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import socket
@@ -126,18 +127,17 @@ def free_port():
 
 
 def udp_pair():
-    """Two bound UDP sockets, an even port and its successor."""
+    """Two bound UDP sockets, an even port and its successor. None of those that the kernel gives to players: a relay sends to
+    the port of one that went without a word until its session is over, and hostile ones name ports that they saw elsewhere."""
     for _ in range(200):
-        even = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        even.bind(("127.0.0.1", 0))
-        port = even.getsockname()[1]
-        if port % 2 == 0:
-            odd = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            with contextlib.suppress(OSError):
-                odd.bind(("127.0.0.1", port + 1))
-                return even, odd
-            odd.close()
+        port = random.randrange(20_000, 32_000, 2)
+        even, odd = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        with contextlib.suppress(OSError):
+            even.bind(("127.0.0.1", port))
+            odd.bind(("127.0.0.1", port + 1))
+            return even, odd
         even.close()
+        odd.close()
     raise Failure("no free pair of UDP ports")
 
 
