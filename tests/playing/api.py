@@ -20,9 +20,9 @@ ROUNDS = {
     "what changes something": ("--exclude-method", "GET", "--phases", "examples,coverage,fuzzing"),
     "one after the other": ("--phases", "stateful"),
 }
-"""Apart, so that the streams are there as long as they are looked at. About 10 s each where nothing else runs."""
+"""Apart, so that the streams are there as long as they are looked at. About a minute in all."""
 
-EXAMPLES, LONGEST = "20", 120
+EXAMPLES, LONGEST = "10", 120
 """Made-up requests for each operation, beside those that its schema makes necessary; and seconds that a round may take."""
 
 UNREACHABLE = r"NewConnectionError|ConnectTimeoutError|ReadTimeoutError|ProxyError|SSLError|Temporary failure in name"

@@ -12,10 +12,21 @@ class Canvas {
     this.onFrame = onFrame;
     this.onTrouble = onTrouble;
     this.dropped = 0;
+    this.paused = false;
     container.append(this.element);
   }
 
+  /** The picture stands still at once: those that are on their way, or being decoded, are not drawn. */
+  pause() {
+    this.paused = true;
+  }
+
+  play() {
+    this.paused = false;
+  }
+
   draw(image, width, height, timestamp) {
+    if (this.paused) return;
     if (this.element.width !== width || this.element.height !== height) {
       this.element.width = width;
       this.element.height = height;
