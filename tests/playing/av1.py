@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .live_picture import check, shown
 from .programs import Failure, Relay, run
+from .wire import requests
 
 FPS, SIZE = 25, (640, 360)
 PACKET = 1200
@@ -99,13 +100,8 @@ class Conversation(socketserver.StreamRequestHandler):
             pass  # the relay has had enough
 
     def converse(self):
-        while line := self.rfile.readline(4096):
-            if line.startswith(b"$"):
-                return
-            head = b""
-            while (more := self.rfile.readline(4096)).strip():
-                head += more
-            method, cseq = line.split()[0], re.search(rb"(?im)^cseq: *(\d+)", head)
+        for method, _, head in requests(self.rfile):
+            cseq = re.search(rb"(?im)^cseq: *(\d+)", head)
             answer = b"RTSP/1.0 200 OK\r\nCSeq: %b\r\nSession: 1\r\n" % cseq[1]
             if method == b"DESCRIBE":
                 answer += b"Content-Type: application/sdp\r\nContent-Length: %d\r\n\r\n%b" % (len(self.SDP), self.SDP)

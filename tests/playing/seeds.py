@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .crowds import descriptors
 from .programs import ROOT, Failure, ForeignServer, Relay, free_udp_pair
-from .wire import Crowd, Viewer
+from .wire import Crowd, Viewer, requests
 
 SHARED = ROOT.parent / "shared/data/rtsp-seeds"
 OWN = (ROOT / "tests/data/rtsp-seeds", ROOT / "tests/fuzz/seeds")
@@ -110,12 +110,8 @@ class Conversation(socketserver.StreamRequestHandler):
 
     def converse(self):
         camera = self.server
-        while line := self.rfile.readline(4096):
-            method, url, *_ = line.split() + [b"", b""]
-            head = b""
-            while (more := self.rfile.readline(4096)).strip():
-                head += more
-            if line.startswith(b"$") or not url.startswith(b"rtsp"):
+        for method, url, head in requests(self.rfile):
+            if not url.startswith(b"rtsp"):
                 return
             cseq = re.search(rb"(?i)^cseq: *(\d+)", head, re.M)
             name = url.decode().split("/")[3]

@@ -15,6 +15,18 @@ NTP_EPOCH = 2_208_988_800
 """Seconds from 1900 to 1970."""
 
 
+def requests(said):
+    """What a client asks of a camera, as it comes: method, URL, the lines of the head. Ends where it sends packets, or goes."""
+    while line := said.readline(4096):
+        if line.startswith(b"$"):
+            return
+        head = b""
+        while (more := said.readline(4096)).strip():
+            head += more
+        method, url, *_ = line.split() + [b"", b""]
+        yield method, url, head
+
+
 @dataclass
 class Report:
     """A sender report: both clocks at one moment, and when it came."""
