@@ -251,6 +251,8 @@ def shared_seeds():
             viewers.watch(6)
             for viewer in viewers.viewers:
                 viewer.check(late=10)  # nobody here reads while a thread attacks
+                if viewer.bye or viewer.closed:
+                    raise Failure(f"{viewer.transport} viewer: its session has ended")
             panics = sum(relay.metric("fanlight_task_panics_total"))
             newcomer = viewers.take(Viewer(relay.url, "tcp"))
             viewers.expect("a newcomer's first packet", 5, lambda: newcomer.packets > 0)

@@ -74,6 +74,8 @@ class Viewer:
             asked = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1"
         setup = self.request("SETUP", self.track, asked)
         self.session = re.search(r"^session: *([^;\s]+)", setup, re.M | re.I)[1]
+        server = re.search(r"server_port=\d+-(\d+)", setup)
+        self.reports_to = (host, int(server[1])) if server else None
         play = self.request("PLAY", self.url, "Range: npt=0-")
         promised = re.search(r"^rtp-info:.*?;seq=(\d+);rtptime=(\d+)", play, re.M | re.I)
         if not promised:
@@ -157,6 +159,10 @@ class Viewer:
         self.frames += marker >> 7
 
     def on_rtcp(self, compound):
+        if self.reports_to and compound[1] == 200:
+            # An empty receiver report: who says nothing over UDP is gone after `session_timeout`.
+            with contextlib.suppress(OSError):
+                self.udp[1].sendto(struct.pack("!BBHI", 0x80, 201, 1, 7), self.reports_to)
         while compound:
             kind, length = struct.unpack_from("!xBH", compound)
             if kind == 200:
@@ -164,8 +170,15 @@ class Viewer:
                 self.ssrcs.add(ssrc)
                 self.reports.append(Report(seconds - NTP_EPOCH + fraction / 2**32, timestamp, time.time()))
             elif kind == 203:
+                self.take_what_stands()
                 self.bye = True
             compound = compound[4 * (length + 1) :]
+
+    def take_what_stands(self):
+        """Media that came before a BYE may be read after it: over UDP they are two sockets."""
+        with contextlib.suppress(BlockingIOError):
+            while self.udp:
+                self.on_rtp(self.udp[0].recv(65536))
 
     # What it must be like
 
