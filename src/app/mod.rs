@@ -13,6 +13,7 @@ mod relay;
 mod reload;
 mod self_signed;
 mod serve_file;
+mod stop;
 mod streams;
 mod telemetry;
 
@@ -25,7 +26,6 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, LoadError};
 use cli::{Cli, Command, RelayArgs};
@@ -167,16 +167,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         IpAddr::V4(_) => SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port()),
         IpAddr::V6(_) => SocketAddr::new(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), address.port()),
     }
-}
-
-/// Waits for SIGTERM or SIGINT.
-async fn told_to_stop() -> io::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }
 
 /// Prints what the user asked for.

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::cli::RelayArgs;
 use super::config_file::ConfigFile;
 use super::reload::Reload;
+use super::stop::StopSignals;
 use super::streams::{Put, Streams};
-use super::{Mode, Plan, Stopped, demo, incidents, listen, reachable, say, serve_file, told_to_stop};
+use super::{Mode, Plan, Stopped, demo, incidents, listen, reachable, say, serve_file};
 use crate::access::{Access, Policy};
 use crate::config::{Config, StreamName, Tls};
 use crate::hub::Hub;
@@ -35,6 +36,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
     let (stop, draining, web_stop) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
 
+    let mut signals = StopSignals::listen().context("cannot watch for SIGTERM")?;
     write_no_core_dump();
     raise_descriptor_limit(config.rtsp.capacity.connections);
     let rtsp = match config.rtsp.listen {
@@ -146,7 +148,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
         ended = rtsp_ends => ended?,
         ended = camera_ends => ended?,
         ended = &mut web_ends => ended?,
-        told = told_to_stop() => told?,
+        () = signals.told() => {}
         never = hub.keep_history() => match never {},
         never = incidents::write(&hub, &written) => match never {},
         never = change(&mut config, &mut streams, &access, certificates.as_deref(), reload, &mut commands, &file) => match never {},
@@ -168,10 +170,7 @@ pub(super) async fn run(plan: Plan, args: &RelayArgs, journal: Arc<Journal>) -> 
             web?;
             Ok(if left == 0 { Stopped::Cleanly } else { Stopped::Hastily })
         }
-        told = told_to_stop() => {
-            told?;
-            Ok(Stopped::Hastily)
-        }
+        () = signals.told() => Ok(Stopped::Hastily),
     }
 }
 

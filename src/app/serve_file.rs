@@ -1,7 +1,6 @@
 //! `fanlight serve-file`: the bundled file server on its own.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::cli::ServeFileArgs;
 use super::misbehave::{Act, Schedule};
-use super::{Stopped, listen, reachable, say, told_to_stop};
+use super::stop::StopSignals;
+use super::{Stopped, listen, reachable, say};
 use crate::config::{Config, StreamName};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -40,6 +40,7 @@ pub(super) async fn run(args: ServeFileArgs) -> anyhow::Result<Stopped> {
         clips.insert(file.to_string_lossy().into_owned(), mount);
     }
     let mounts = Mounts { hub: Arc::new(Hub::new(metrics)), clips };
+    let mut signals = StopSignals::listen().context("cannot watch for SIGTERM")?;
     let listener = listen(args.listen, "--listen")?;
     let address = listener.local_addr()?;
     let start = |listener| -> anyhow::Result<_> {
@@ -54,7 +55,6 @@ pub(super) async fn run(args: ServeFileArgs) -> anyhow::Result<Stopped> {
     let mut up = Some(start(listener)?);
     say(format_args!("rtsp://{}/{name}", reachable(address)));
     tracing::info!(file = %args.file.display(), frames, fps, "serving");
-    let mut told = pin!(told_to_stop());
     let mut acts = args.misbehave.iter().flat_map(Schedule::acts);
     loop {
         let act = acts.next();
@@ -92,7 +92,7 @@ pub(super) async fn run(args: ServeFileArgs) -> anyhow::Result<Stopped> {
         tokio::select! {
             ended = serving => ended.context("the server ended")?,
             () = over => continue,
-            told = &mut told => told?,
+            () = signals.told() => {}
         }
         break;
     }

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::cli::{ProbeArgs, WatchArgs};
-use super::{BAD_CONFIGURATION, complain, run_to_end, say, told_to_stop};
+use super::stop::StopSignals;
+use super::{BAD_CONFIGURATION, complain, run_to_end, say};
 use crate::config::CameraUrl;
 use crate::source::probe::{self, Options, Verdict};
 use crate::vocabulary::Transport;
@@ -23,14 +24,10 @@ pub(super) fn run(args: &ProbeArgs) -> ExitCode {
         options.transports = vec![transport.transport()];
     }
     let ended = run_to_end(async {
+        let mut signals = StopSignals::listen()?;
         let progress = spinner::Progress::default();
-        let stop = async {
-            if told_to_stop().await.is_err() {
-                std::future::pending().await
-            }
-        };
         let told = progress.clone();
-        let probing = probe::probe(&camera, &options, move |what| told.now(what), stop);
+        let probing = probe::probe(&camera, &options, move |what| told.now(what), signals.told());
         Ok(spinner::beside(&progress, options.limit(), probing).await)
     });
     let report = match ended {

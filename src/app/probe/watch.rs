@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
-use super::super::told_to_stop;
+use super::super::stop::StopSignals;
 use super::screen::Screen;
 use super::text;
 use crate::config::CameraUrl;
@@ -19,6 +19,7 @@ pub(super) async fn watch(
     transport: Transport,
     seconds: Option<Duration>,
 ) -> anyhow::Result<bool> {
+    let mut signals = StopSignals::listen()?;
     let Ok(screen) = Screen::open() else { return Ok(false) };
     let mut view =
         View { camera, transport, history: VecDeque::new(), began: Instant::now(), frames: 0, lost: 0 };
@@ -34,7 +35,7 @@ pub(super) async fn watch(
         let watching = follow(&screen, &mut view, &mut open);
         tokio::select! {
             failed = watching => failed,
-            told = told_to_stop() => { told?; None }
+            () = signals.told() => None,
             _ = hangup.recv() => None,
             () = over => None,
         }
