@@ -14,29 +14,54 @@ use std::time::Duration;
 use crate::config::MAX_COALESCE;
 
 /// The waiting rule of one source.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Coalescing {
     /// The configured bound.
     limit: Duration,
     /// The smoothed time from frame to frame of its pictures, once there are two.
     interval: Option<Duration>,
     last_frame: Option<Duration>,
+    /// When the first packet came of the frame that has not ended.
+    began: Option<Duration>,
+    /// Frames take their time to arrive.
+    spread: bool,
+    /// So many in a row were otherwise.
+    otherwise: u32,
 }
 
 impl Coalescing {
     /// No packet waits longer than `limit`.
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit: limit.min(MAX_COALESCE), interval: None, last_frame: None }
+        Self { limit: limit.min(MAX_COALESCE), ..Self::default() }
     }
 
     /// A frame of pictures began to arrive.
     pub(super) fn frame(&mut self, arrival: Duration) {
+        self.began = Some(arrival);
         let Some(last) = self.last_frame.replace(arrival) else { return };
         let step = arrival.saturating_sub(last);
         // A pause is no rhythm.
         if step < LONGEST_INTERVAL {
             self.interval = Some(self.interval.map_or(step, |smooth| smooth - smooth / 8 + step / 8));
         }
+    }
+
+    /// A frame of pictures has arrived as a whole.
+    pub(super) fn ended(&mut self, arrival: Duration) {
+        let Some(began) = self.began.take() else { return };
+        if (arrival.saturating_sub(began) >= SPREAD) == self.spread {
+            self.otherwise = 0;
+            return;
+        }
+        self.otherwise += 1;
+        if self.otherwise == SURE {
+            (self.spread, self.otherwise) = (!self.spread, 0);
+        }
+    }
+
+    /// Whether frames take their time to arrive.
+    pub(super) fn is_spread(&self) -> bool {
+        self.spread
     }
 
     /// How long the first packet of an unfinished frame may wait when this many watch; zero where it should not.
@@ -53,6 +78,12 @@ const WRITES_PER_SECOND: u32 = 5000;
 
 /// Timers are no finer than this.
 const TIMER: Duration = Duration::from_millis(1);
+
+/// No network takes as long as this to deliver what a camera sent at once.
+const SPREAD: Duration = Duration::from_millis(5);
+
+/// Frames in a row that were otherwise are no accident: one that was cut in two by a busy machine is.
+const SURE: u32 = 3;
 
 /// Frames further apart than this do not tell how far apart the next ones will be.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(1);

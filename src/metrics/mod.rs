@@ -6,17 +6,19 @@
 //! Every series starts at zero, so that rates are right from the first event on.
 
 mod families;
+mod load;
 mod stream;
 
+pub use load::Spread;
 pub use stream::{StreamMetrics, TrackMetrics, ViewerMetrics};
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 
 use families::Families;
+use load::Load;
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -42,7 +44,7 @@ pub struct Metrics {
     pub task_panics: IntCounter,
     /// Held for a look-up when a stream is added or removed, never on the way of a packet.
     streams: Mutex<HashMap<String, Arc<StreamMetrics>>>,
-    all_viewers: Arc<AtomicUsize>,
+    load: Arc<Load>,
 }
 
 impl Metrics {
@@ -63,7 +65,7 @@ impl Metrics {
             tls_handshake_failures: process_wide.tls_handshake_failures,
             task_panics: process_wide.task_panics,
             streams: Mutex::default(),
-            all_viewers: Arc::default(),
+            load: Arc::default(),
         }
     }
 
@@ -82,10 +84,15 @@ impl Metrics {
     /// The handles of a stream; the same ones for the same name, so that a stream that is replaced counts on.
     pub fn stream(&self, name: &str) -> Arc<StreamMetrics> {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = streams.entry(name.to_owned()).or_insert_with(|| {
-            Arc::new(StreamMetrics::new(&self.families, name, Arc::clone(&self.all_viewers)))
-        });
+        let entry = streams
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(StreamMetrics::new(&self.families, name, Arc::clone(&self.load))));
         Arc::clone(entry)
+    }
+
+    /// Whether the packets of some stream's pictures come spread over time.
+    pub fn has_spread(&self) -> bool {
+        self.load.has_spread()
     }
 
     /// Forgets a stream: its series leave the page.

@@ -1,7 +1,7 @@
 //! The handles of one stream and of its tracks.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use prometheus::core::Metric as _;
 use prometheus::{Counter, Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::families::Families;
+use super::load::{Load, Spread};
 use crate::vocabulary::{Disconnect, FailureClass, Phase, Skip, TrackId, Transport};
 
 /// Counters and gauges of one stream; fields are named after the metric they feed.
@@ -46,7 +47,7 @@ pub struct StreamMetrics {
     pub viewer_start: Histogram,
     viewers: Vec<ViewerMetrics>,
     /// Of all streams together.
-    all_viewers: Arc<AtomicUsize>,
+    load: Arc<Load>,
     disconnects: Vec<IntCounter>,
     skipped: Vec<IntCounter>,
     tracks: Mutex<BTreeMap<TrackId, Arc<TrackMetrics>>>,
@@ -90,7 +91,7 @@ pub struct TrackMetrics {
 }
 
 impl StreamMetrics {
-    pub(super) fn new(families: &Families, name: &str, all_viewers: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(families: &Families, name: &str, load: Arc<Load>) -> Self {
         let stream = &[name][..];
         let by_reason = |family: &IntCounterVec, reason: &str| family.with_label_values(&[name, reason]);
         Self {
@@ -118,7 +119,7 @@ impl StreamMetrics {
             backchannel_talkers: families.backchannel_talkers.with_label_values(stream),
             viewer_start: families.viewer_start.with_label_values(stream),
             viewers: Transport::ALL.iter().map(|t| ViewerMetrics::new(families, name, t.as_str())).collect(),
-            all_viewers,
+            load,
             disconnects: Disconnect::ALL
                 .iter()
                 .map(|reason| by_reason(&families.viewer_disconnects, reason.as_str()))
@@ -181,17 +182,22 @@ impl StreamMetrics {
 
     /// One more watches.
     pub fn viewer_came(&self) {
-        self.all_viewers.fetch_add(1, Ordering::Relaxed);
+        self.load.viewers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One less watches.
     pub fn viewer_left(&self) {
-        self.all_viewers.fetch_sub(1, Ordering::Relaxed);
+        self.load.viewers.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// How many watch the streams of the process, this one and the others: what each frame costs depends on all of them.
     pub fn all_viewers(&self) -> usize {
-        self.all_viewers.load(Ordering::Relaxed)
+        self.load.viewers.load(Ordering::Relaxed)
+    }
+
+    /// The packets of its pictures come spread over time, as long as what is returned is held.
+    pub fn spreads(&self) -> Spread {
+        Spread::new(&self.load)
     }
 
     /// Counts the end of a viewer's session.

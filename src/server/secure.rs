@@ -21,7 +21,7 @@ use crate::tls::Certificates;
 
 /// A connection's keys.
 #[derive(Debug)]
-pub(super) struct Secure(RefCell<Box<ServerConnection>>);
+pub(super) struct Secure(Box<RefCell<ServerConnection>>);
 
 /// Shakes hands within `limit`. `None` where that does not come about: what comes is not TLS, or not as we do it. The client
 /// has then been told, and the log and the metrics have it.
@@ -36,7 +36,7 @@ pub(super) async fn shake(
     let (error, socket) = match shaken {
         Ok(Ok(stream)) => {
             let (socket, connection) = stream.into_inner();
-            return Some((socket, Secure::new(Box::new(connection))));
+            return Some((socket, Secure::new(connection)));
         }
         Ok(Err((error, socket))) => (error, Some(socket)),
         Err(_) => (io::ErrorKind::TimedOut.into(), None),
@@ -57,10 +57,10 @@ pub(super) fn is_hello(bytes: &[u8]) -> bool {
 
 impl Secure {
     /// The keys of a handshake that is done.
-    pub(super) fn new(mut connection: Box<ServerConnection>) -> Self {
+    pub(super) fn new(mut connection: ServerConnection) -> Self {
         // The outbox bounds what waits: it takes no burst before the last one is written.
         connection.set_buffer_limit(None);
-        Self(RefCell::new(connection))
+        Self(Box::new(RefCell::new(connection)))
     }
 
     /// Seals `parts` and hands the records to `wire`, which takes them all.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::backlog::{Backlog, Proof};
 use super::error::Error;
+use super::meter::CALLS;
 use super::session::{Local, Progress, Session};
 use crate::vocabulary::{FailureClass, Transport};
 
@@ -202,7 +203,7 @@ impl Attempt {
 }
 
 /// Packets taken before other tasks of the thread get their turn.
-pub(super) const MAX_EVENTS: usize = 512;
+pub(super) const MAX_EVENTS: usize = 32 * CALLS;
 
 /// A session that stands by and has sent nothing for longer may be as dead as the one it is to replace.
 const FRESH: Duration = Duration::from_secs(1);

@@ -18,17 +18,14 @@ pub(super) struct Meter {
     /// The kernel's account of this thread. A meter stays on its thread, as sessions do.
     account: Option<File>,
     read: u64,
-    /// Turns that are taken away, while a call is made.
-    held: Vec<RestoreOnPending>,
+    /// Calls since the task's turns were taken away.
+    calls: usize,
+    held: Option<RestoreOnPending>,
 }
 
 impl Meter {
     pub(super) fn new() -> Self {
-        Self {
-            account: File::open("/proc/thread-self/io").ok(),
-            read: 0,
-            held: Vec::with_capacity(TURNS_MAX),
-        }
+        Self { account: File::open("/proc/thread-self/io").ok(), read: 0, calls: 0, held: None }
     }
 
     /// Bytes read since the beginning, or the last [`Self::reset`].
@@ -43,39 +40,37 @@ impl Meter {
     /// Makes a call that may read a few times, and counts what it read.
     pub(super) fn measure<T>(&mut self, cx: &mut Context<'_>, call: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let before = self.total();
-        let outcome = self.limit(cx, TURNS, call);
+        self.give_back();
+        let held = leave::<TURNS>(cx);
+        let outcome = call(cx);
+        drop(held);
         if let (Some(before), Some(after)) = (before, self.total()) {
             self.read += after.saturating_sub(before).saturating_sub(OWN);
         }
         outcome
     }
 
-    /// Makes a call that may read twice: a packet is there after one read, or after one more. What it reads is not counted,
-    /// which costs more than a packet does.
-    pub(super) fn bound<T>(&mut self, cx: &mut Context<'_>, call: impl FnOnce(&mut Context<'_>) -> T) -> T {
-        self.limit(cx, TURNS_UNCOUNTED, call)
-    }
-
-    fn limit<T>(
+    /// Makes one of the calls that follow each other until one brings nothing, all of which together may read a few times, and a
+    /// few times more after [`CALLS`] of them. What they read is not counted, which costs more than a packet does.
+    pub(super) fn bound<T>(
         &mut self,
         cx: &mut Context<'_>,
-        turns: usize,
-        call: impl FnOnce(&mut Context<'_>) -> T,
-    ) -> T {
-        // Each turn that is taken away is given back when its holder is dropped, in the opposite order. Where there are few
-        // left none is: the task is about to let others run.
-        while coop::has_budget_remaining() && self.held.len() < TURNS_MAX {
-            match coop::poll_proceed(cx) {
-                Poll::Ready(turn) => self.held.push(turn),
-                Poll::Pending => break,
-            }
+        call: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if self.calls.is_multiple_of(CALLS) {
+            self.give_back();
+            self.held = leave::<TURNS>(cx);
         }
-        for _ in 0..turns {
-            self.held.pop();
-        }
+        self.calls += 1;
         let outcome = call(cx);
-        while self.held.pop().is_some() {}
+        if outcome.is_pending() {
+            self.give_back();
+        }
         outcome
+    }
+
+    fn give_back(&mut self) {
+        (self.calls, self.held) = (0, None);
     }
 
     fn total(&self) -> Option<u64> {
@@ -86,11 +81,40 @@ impl Meter {
     }
 }
 
+/// Leaves the task so many turns, or fewer where there are fewer: then it is about to let others run. They are all there again
+/// when what is returned is dropped.
+fn leave<const TURNS: usize>(cx: &mut Context<'_>) -> Option<RestoreOnPending> {
+    // A turn that is given back takes those with it that were taken after it.
+    let mut first = None;
+    let mut last = [const { None }; TURNS];
+    let mut taken = 0;
+    while taken < TURNS_MAX
+        && coop::has_budget_remaining()
+        && let Poll::Ready(turn) = coop::poll_proceed(cx)
+    {
+        if let Some(turn) = last[taken % TURNS].replace(turn) {
+            if first.is_none() {
+                first = Some(turn);
+            } else {
+                turn.made_progress();
+            }
+        }
+        taken += 1;
+    }
+    for number in (taken.saturating_sub(TURNS)..taken).rev() {
+        last[number % TURNS] = None;
+    }
+    first
+}
+
 /// Reads and writes of one call; the library doubles its buffer with a read at most.
 const TURNS: usize = 4;
-const TURNS_UNCOUNTED: usize = 2;
 
-/// More than tokio gives a task.
+/// A task that polls a session makes a multiple of so many calls: when it is polled again, with all its turns, they are taken
+/// again.
+pub(super) const CALLS: usize = 16;
+
+/// More than tokio gives a task; without a bound where it gives no budget.
 const TURNS_MAX: usize = 256;
 
 /// What reading the account adds to it.
@@ -100,31 +124,41 @@ const OWN: u64 = 64;
 mod tests {
     use std::future::poll_fn;
     use std::io::IoSliceMut;
+    use std::task::ready;
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_call_reads_a_few_times_and_what_it_read_is_counted() {
+    /// A connection on which 100 KB have come.
+    async fn sent() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut camera, _) = listener.accept().await.unwrap();
         camera.write_all(&[7; 100_000]).await.unwrap();
+        (stream, camera)
+    }
+
+    /// Reads a hundredth of it.
+    fn read(stream: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(stream.poll_read_ready(cx)).unwrap();
+            let mut chunk = [0; 1000];
+            if let Ok(length) = stream.try_read_vectored(&mut [IoSliceMut::new(&mut chunk)]) {
+                assert_eq!(length, 1000);
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_reads_a_few_times_and_what_it_read_is_counted() {
+        let (stream, _camera) = sent().await;
         let (mut meter, mut reads, mut most) = (Meter::new(), 0, 0);
         poll_fn(|cx| {
             let before = reads;
             meter.measure(cx, |cx| {
-                while reads * 1000 < 100_000 {
-                    match stream.poll_read_ready(cx) {
-                        Poll::Ready(ready) => ready.unwrap(),
-                        Poll::Pending => return,
-                    }
-                    let mut chunk = [0; 1000];
-                    match stream.try_read_vectored(&mut [IoSliceMut::new(&mut chunk)]) {
-                        Ok(length) => assert_eq!(length, 1000),
-                        Err(_) => continue,
-                    }
+                while reads < 100 && read(&stream, cx).is_ready() {
                     reads += 1;
                 }
             });
@@ -136,5 +170,22 @@ mod tests {
         assert!((99_000..101_000).contains(&meter.read()), "{}", meter.read());
         meter.reset();
         assert_eq!(meter.read(), 0);
+    }
+
+    #[tokio::test]
+    async fn calls_that_follow_each_other_read_a_few_times_together() {
+        let (stream, _camera) = sent().await;
+        let (mut meter, mut reads, mut most) = (Meter::new(), 0, 0);
+        poll_fn(|cx| {
+            let before = reads;
+            while reads < 100 && meter.bound(cx, |cx| read(&stream, cx)).is_ready() {
+                reads += 1;
+            }
+            assert!(reads == 100 || coop::has_budget_remaining(), "others have their turns");
+            most = most.max(reads - before);
+            if reads == 100 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        assert_eq!(most, TURNS, "reads until one brought nothing");
     }
 }

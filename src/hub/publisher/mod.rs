@@ -20,6 +20,7 @@ use super::stream::Stream;
 use super::track::TrackState;
 use crate::codec::{Codec, Cutting, PacketKind};
 use crate::config::MAX_COALESCE;
+use crate::metrics::Spread;
 use crate::rtp::{Header, HeaderError, StreamClock, WallTime};
 use crate::sdp::{Description, Track};
 use crate::vocabulary::TrackId;
@@ -37,6 +38,8 @@ pub struct Publisher {
     /// When the last packet of this session came: an outage begins there, not where it is noticed.
     last_packet: Option<Instant>,
     coalescing: Coalescing,
+    /// While pictures take their time to come.
+    spread: Option<Spread>,
     /// Ends the wait for the rest of a frame; made when there is something to wait for.
     patience: Option<Pin<Box<Sleep>>>,
     /// The packets gathered hold the end of a picture: nothing in them is worth waiting for.
@@ -58,6 +61,7 @@ impl Publisher {
             staged: Staged::default(),
             last_packet: None,
             coalescing: Coalescing::new(MAX_COALESCE),
+            spread: None,
             patience: None,
             picture_ended: false,
             is_away: false,
@@ -213,7 +217,13 @@ impl Publisher {
         }
         gathered.key |= kind.key;
         state.marked = header.marker;
-        self.picture_ended |= header.marker && state.is_video;
+        if header.marker && state.is_video {
+            self.picture_ended = true;
+            self.coalescing.ended(arrival);
+            if self.coalescing.is_spread() != self.spread.is_some() {
+                self.spread = self.coalescing.is_spread().then(|| self.stream.metrics.spreads());
+            }
+        }
         kind.key |= state.track.codec.has_key_frames() && state.keyless.may_start(kind, arrival);
         let seen = kind;
         if kind.key && state.track.codec == Codec::Jpeg {

@@ -69,3 +69,25 @@ async fn with_few_viewers_no_packet_waits_nor_does_sound_or_who_does_not_mark_it
         assert_eq!(burst(&mut viewer).packets().len(), 1, "the frame before had no marker");
     }
 }
+
+#[test]
+fn pictures_take_their_time_to_come_when_three_in_a_row_do() {
+    let mut source = Source::live();
+    let metrics = Arc::clone(source.hub.metrics());
+    let mut at = 0;
+    let mut frames = |lasting: &[u32]| {
+        for millis in lasting {
+            at += 40;
+            source.part(VIDEO, KEY, at, at, false);
+            source.part(VIDEO, INTER, at, at + millis, true);
+        }
+        metrics.has_spread()
+    };
+    assert!(!frames(&[1, 1, 1, 30, 30, 1, 30, 30]), "one was cut in two by accident, and another");
+    assert!(frames(&[30]));
+    assert!(frames(&[1, 1, 30, 1, 1]));
+    assert!(!frames(&[1]));
+    frames(&[30, 30, 30]);
+    drop(source);
+    assert!(!metrics.has_spread(), "it is gone");
+}

@@ -16,8 +16,8 @@ use crate::server::session::Playing;
 use crate::vocabulary::{Disconnect, Skip};
 
 /// Rewrites a burst for a viewer and writes it, with the sender reports that are due. `now` is a moment ago. What stands
-/// before it in this machine makes it older than that. Returns when it was done. What many viewers share of the counting
-/// goes to `tally`, where there is one.
+/// before it in this machine makes it older than that. What many viewers share of the counting goes to `tally`, where there
+/// is one.
 ///
 /// # Errors
 /// The connection is gone.
@@ -28,7 +28,7 @@ pub(super) fn send(
     burst: &Burst,
     now: Instant,
     tally: Option<&mut Tally>,
-) -> io::Result<Instant> {
+) -> io::Result<()> {
     let (layout, burst) = line.form(burst);
     scratch::with_copy(burst, layout, |Sheet { copy, plan, reports }| {
         playing.player.plan(burst, now + line.delay(burst, now), layout, copy, plan);
@@ -46,12 +46,12 @@ pub(super) fn send(
             // A burst is a frame, or part of one.
             playing.seat.skipped(Skip::Blocked, 1);
         }
-        Ok(now)
+        Ok(())
     })
 }
 
-/// Writes a burst for a viewer that gets all of it, by the numbers that its player has lent. `None` where the player has to
-/// decide, and nothing is done; else when it was done, and whether the kernel took it.
+/// Writes a burst for a viewer that gets all of it, by the numbers that its player has lent; `now` is a moment ago. `None`
+/// where the player has to decide, and nothing is done; else whether the kernel took it.
 ///
 /// # Errors
 /// The connection is gone.
@@ -61,7 +61,7 @@ pub(super) fn send_whole(
     burst: &Burst,
     now: Instant,
     tally: &mut Tally,
-) -> io::Result<Option<(Instant, bool)>> {
+) -> io::Result<Option<bool>> {
     let (layout, burst) = line.form(burst);
     scratch::with_copy(burst, layout, |Sheet { copy, .. }| {
         let Some(whole) = leased.lease.whole(burst, now, layout, copy) else { return Ok(None) };
@@ -76,9 +76,8 @@ pub(super) fn send_whole(
             (Line::Ports(ports), To::Port(to)) => ports.send_whole(to, burst, copy),
             (Line::Ports(_), To::Channel(_)) => true, // never: a session's carriers are of one kind
         };
-        let now = Instant::now();
         tally.sent(&leased.viewer, whole.packets, whole.bytes, burst.received(), now);
-        Ok(Some((now, taken)))
+        Ok(Some(taken))
     })
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn serve(
     let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT);
     let keep_alive = TcpKeepalive::new().with_time(shared.settings.session_timeout);
     let _ = SockRef::from(&socket).set_tcp_keepalive(&keep_alive);
-    let outbox = Rc::new(Outbox::of_messages(socket, keys.map(Secure::new)));
+    let outbox = Rc::new(Outbox::of_messages(socket, keys.map(|keys| Secure::new(*keys))));
     let mut input = BytesMut::from(&read[..]);
     let opened = async {
         let place = place.map_err(|full| Farewell::again(format!("too many viewers: {full}")))?;
