@@ -2,7 +2,7 @@
 //!
 //! A viewer's packets are then sent by the thread that was woken for them, without a queue between threads: on two
 //! cores this takes 64 ms of CPU per Gbit at 1000 viewers, where a work-stealing runtime takes 75, and a bare epoll
-//! loop 57 (design, section 6).
+//! loop 57 (when it was decided).
 
 use std::future::Future;
 use std::io;
@@ -169,7 +169,9 @@ async fn work(mut inbox: mpsc::UnboundedReceiver<Job>, load: Arc<AtomicUsize>) {
 const FEW: usize = 128;
 
 /// The same where some camera spreads its pictures over time: the last packets of a picture are small writes then, and how
-/// soon all viewers have them is up to how many threads write them.
+/// soon all viewers have them is up to how many threads write them. 100 viewers of a camera that takes 0.8 of its interval had
+/// the last packet after 1.05 times what a floor program takes that writes each packet, on one worker after 1.76 times
+/// (`fanout --paced 0.8`, medians of 9 rounds), for 0.38 and 0.36 of its CPU time. Who came before three pictures had stays.
 const FEW_OF_SPREAD: usize = 16;
 
 /// What a panic said.

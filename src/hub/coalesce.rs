@@ -6,6 +6,8 @@
 //! them together get at most [`WRITES_PER_SECOND`] writes of parts of frames; but no packet waits longer than half a frame
 //! interval, nor than the configured time. The last packet of a frame takes everything with it at once.
 //!
+//! Whether pictures take their time is known here as well: their viewers are placed on more workers then (`workers`).
+//!
 //! Measured with `cargo bench --bench fanout -- --viewers 100 --paced 0.8` (12 packets over 0.8 of 33 ms, TCP, two cores):
 //! see `README.md`, "Measure it".
 
@@ -59,6 +61,11 @@ impl Coalescing {
         }
     }
 
+    /// The source is gone; of another it is not known.
+    pub(super) fn forget(&mut self) {
+        (self.began, self.spread, self.otherwise) = (None, false, 0);
+    }
+
     /// Whether frames take their time to arrive.
     pub(super) fn is_spread(&self) -> bool {
         self.spread
@@ -79,7 +86,7 @@ const WRITES_PER_SECOND: u32 = 5000;
 /// Timers are no finer than this.
 const TIMER: Duration = Duration::from_millis(1);
 
-/// No network takes as long as this to deliver what a camera sent at once.
+/// What takes as long as this comes in many reads: because the camera paces its packets, or because the network takes as long.
 const SPREAD: Duration = Duration::from_millis(5);
 
 /// Frames in a row that were otherwise are no accident: one that was cut in two by a busy machine is.

@@ -141,7 +141,7 @@ impl Tally {
         Self { counters, packets: 0, bytes: 0, latency }
     }
 
-    /// Counts a burst that arrived at `received` and was handed to the kernel for this viewer at `now`.
+    /// Counts a burst that arrived at `received` and is handed to the kernel for this viewer now, or a moment after.
     pub fn sent(&mut self, viewer: &Viewer, packets: u64, bytes: u64, received: Instant, now: Instant) {
         viewer.reaches(received);
         // What was there before the viewer came did not wait for it.

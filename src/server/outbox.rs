@@ -20,7 +20,7 @@ use crate::vocabulary::Transport;
 /// slow viewer's backlog stays in the ring, where the next key frame replaces it.
 ///
 /// Shared by the connection's task, which answers and flushes, and the worker's fan-out, which writes media; both run
-/// on one thread. What a write takes of it lies in two lines of the cache (`a_write_touches_two_lines`).
+/// on one thread. It has two lines of the cache, which each burst fetches anew.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Outbox {
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_write_touches_two_lines() {
+    fn it_has_two_lines_of_the_cache() {
         assert_eq!(size_of::<Outbox>(), 128);
     }
 

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::backlog::{Backlog, Proof};
 use super::error::Error;
-use super::meter::CALLS;
 use super::session::{Local, Progress, Session};
 use crate::vocabulary::{FailureClass, Transport};
 
@@ -203,7 +202,7 @@ impl Attempt {
 }
 
 /// Packets taken before other tasks of the thread get their turn.
-pub(super) const MAX_EVENTS: usize = 32 * CALLS;
+pub(super) const MAX_EVENTS: usize = 512;
 
 /// A session that stands by and has sent nothing for longer may be as dead as the one it is to replace.
 const FRESH: Duration = Duration::from_secs(1);

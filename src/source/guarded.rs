@@ -255,7 +255,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const STUCK: Duration = Duration::from_secs(4);
 
 /// Once packets come, a call that brings nothing is followed by one that does.
-const IDLE_MAX: u32 = 4;
+const IDLE_MAX: u32 = 2;
 
 /// How long a session may hear nothing at all.
 const DEAF: Duration = Duration::from_secs(2);

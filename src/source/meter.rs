@@ -18,14 +18,13 @@ pub(super) struct Meter {
     /// The kernel's account of this thread. A meter stays on its thread, as sessions do.
     account: Option<File>,
     read: u64,
-    /// Calls since the task's turns were taken away.
-    calls: usize,
+    /// Turns that are taken away from the task, while calls of one poll follow each other.
     held: Option<RestoreOnPending>,
 }
 
 impl Meter {
     pub(super) fn new() -> Self {
-        Self { account: File::open("/proc/thread-self/io").ok(), read: 0, calls: 0, held: None }
+        Self { account: File::open("/proc/thread-self/io").ok(), read: 0, held: None }
     }
 
     /// Bytes read since the beginning, or the last [`Self::reset`].
@@ -40,8 +39,8 @@ impl Meter {
     /// Makes a call that may read a few times, and counts what it read.
     pub(super) fn measure<T>(&mut self, cx: &mut Context<'_>, call: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let before = self.total();
-        self.give_back();
-        let held = leave::<TURNS>(cx);
+        self.held = None;
+        let held = leave(cx);
         let outcome = call(cx);
         drop(held);
         if let (Some(before), Some(after)) = (before, self.total()) {
@@ -50,27 +49,23 @@ impl Meter {
         outcome
     }
 
-    /// Makes one of the calls that follow each other until one brings nothing, all of which together may read a few times, and a
-    /// few times more after [`CALLS`] of them. What they read is not counted, which costs more than a packet does.
+    /// Makes one of the calls that follow each other until one brings nothing, all of which together may read a few times. What
+    /// they read is not counted, which costs more than a packet does.
     pub(super) fn bound<T>(
         &mut self,
         cx: &mut Context<'_>,
         call: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        if self.calls.is_multiple_of(CALLS) {
-            self.give_back();
-            self.held = leave::<TURNS>(cx);
+        if has_more(cx) {
+            // The first call since the task was polled. What was held was another poll's.
+            self.held = None;
+            self.held = leave(cx);
         }
-        self.calls += 1;
         let outcome = call(cx);
         if outcome.is_pending() {
-            self.give_back();
+            self.held = None;
         }
         outcome
-    }
-
-    fn give_back(&mut self) {
-        (self.calls, self.held) = (0, None);
     }
 
     fn total(&self) -> Option<u64> {
@@ -81,10 +76,25 @@ impl Meter {
     }
 }
 
-/// Leaves the task so many turns, or fewer where there are fewer: then it is about to let others run. They are all there again
-/// when what is returned is dropped.
-fn leave<const TURNS: usize>(cx: &mut Context<'_>) -> Option<RestoreOnPending> {
+/// Whether the task has more than [`TURNS`] turns.
+fn has_more(cx: &mut Context<'_>) -> bool {
+    let mut taken = [const { None }; TURNS];
+    for turn in &mut taken {
+        if !coop::has_budget_remaining() {
+            break;
+        }
+        let Poll::Ready(one) = coop::poll_proceed(cx) else { break };
+        *turn = Some(one);
+    }
+    let more = coop::has_budget_remaining();
     // A turn that is given back takes those with it that were taken after it.
+    taken.iter_mut().rev().for_each(|turn| *turn = None);
+    more
+}
+
+/// Leaves the task [`TURNS`] turns, or fewer where there are fewer: then it is about to let others run. They are all there
+/// again when what is returned is dropped.
+fn leave(cx: &mut Context<'_>) -> Option<RestoreOnPending> {
     let mut first = None;
     let mut last = [const { None }; TURNS];
     let mut taken = 0;
@@ -109,10 +119,6 @@ fn leave<const TURNS: usize>(cx: &mut Context<'_>) -> Option<RestoreOnPending> {
 
 /// Reads and writes of one call; the library doubles its buffer with a read at most.
 const TURNS: usize = 4;
-
-/// A task that polls a session makes a multiple of so many calls: when it is polled again, with all its turns, they are taken
-/// again.
-pub(super) const CALLS: usize = 16;
 
 /// More than tokio gives a task; without a bound where it gives no budget.
 const TURNS_MAX: usize = 256;
@@ -175,17 +181,56 @@ mod tests {
     #[tokio::test]
     async fn calls_that_follow_each_other_read_a_few_times_together() {
         let (stream, _camera) = sent().await;
-        let (mut meter, mut reads, mut most) = (Meter::new(), 0, 0);
+        let (mut meter, mut reads, mut most, mut polls) = (Meter::new(), 0, 0, 0);
         poll_fn(|cx| {
             let before = reads;
-            while reads < 100 && meter.bound(cx, |cx| read(&stream, cx)).is_ready() {
-                reads += 1;
+            // Most bring what was read before. Some polls end although more may come.
+            for call in 0.. {
+                let outcome =
+                    meter.bound(cx, |cx| if call % 3 == 0 { read(&stream, cx) } else { Poll::Ready(()) });
+                if outcome.is_pending() {
+                    assert!(coop::has_budget_remaining(), "others have their turns");
+                    break;
+                }
+                reads += usize::from(call % 3 == 0);
+                if reads == 100 {
+                    break;
+                }
+                if polls % 2 == 0 && call == 4 {
+                    cx.waker().wake_by_ref();
+                    break;
+                }
             }
-            assert!(reads == 100 || coop::has_budget_remaining(), "others have their turns");
+            polls += 1;
             most = most.max(reads - before);
             if reads == 100 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         assert_eq!(most, TURNS, "reads until one brought nothing");
+    }
+
+    #[tokio::test]
+    async fn one_call_reads_a_few_times_whatever_came_before() {
+        let (stream, _camera) = sent().await;
+        let mut meter = Meter::new();
+        for before in [0, 1, 15, 16, 17, 40] {
+            for _ in 0..before {
+                poll_fn(|cx| meter.bound(cx, |_| Poll::Ready(()))).await;
+            }
+            // Another poll, with all its turns.
+            tokio::task::yield_now().await;
+            let mut reads = 0;
+            poll_fn(|cx| {
+                let _ = meter.bound(cx, |cx| {
+                    while read(&stream, cx).is_ready() {
+                        reads += 1;
+                    }
+                    Poll::<()>::Pending
+                });
+                Poll::Ready(())
+            })
+            .await;
+            assert_eq!(reads, TURNS, "after {before} calls");
+        }
     }
 }

@@ -175,7 +175,8 @@ class Viewer:
             compound = compound[4 * (length + 1) :]
 
     def take_what_stands(self):
-        """Media that came before a BYE may be read after it: over UDP they are two sockets."""
+        """Media that came before a BYE may be read after it: over UDP they are two sockets. So may some that came
+        behind it; what comes later is seen."""
         with contextlib.suppress(BlockingIOError):
             while self.udp:
                 self.on_rtp(self.udp[0].recv(65536))

@@ -73,6 +73,13 @@ impl Publisher {
         self.coalescing = Coalescing::new(limit);
     }
 
+    /// Nothing comes for the time being.
+    fn ceases(&mut self) {
+        self.flush();
+        self.coalescing.forget();
+        self.spread = None;
+    }
+
     /// The stream it writes.
     pub fn stream(&self) -> &Arc<Stream> {
         &self.stream

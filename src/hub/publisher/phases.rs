@@ -10,6 +10,7 @@ use crate::vocabulary::{FailureClass, Phase, Transport};
 impl Publisher {
     /// Nobody watches an on-demand source.
     pub fn idle(&mut self) {
+        self.ceases();
         self.enter(Phase::Idle);
         self.stream.outage_ends(Instant::now());
     }
@@ -52,7 +53,7 @@ impl Publisher {
     /// The session or the attempt failed; the next attempt comes after `delay`.
     /// `why` says in words what was decided.
     pub fn failed(&mut self, class: FailureClass, message: String, delay: Duration, why: String) {
-        self.flush();
+        self.ceases();
         if self.stream.is_closed() {
             return;
         }

@@ -87,7 +87,7 @@ fn pictures_take_their_time_to_come_when_three_in_a_row_do() {
     assert!(frames(&[30]));
     assert!(frames(&[1, 1, 30, 1, 1]));
     assert!(!frames(&[1]));
-    frames(&[30, 30, 30]);
-    drop(source);
+    assert!(frames(&[30, 30, 30]));
+    source.publisher.failed(FailureClass::Reset, "reset".into(), Duration::from_secs(1), String::new());
     assert!(!metrics.has_spread(), "it is gone");
 }

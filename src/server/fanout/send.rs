@@ -40,7 +40,6 @@ pub(super) fn send(
             }
             Line::Ports(ports) => ports.send(&playing.player, plan, copy),
         };
-        let now = Instant::now();
         playing.count(plan, plan.bytes + reports.len() as u64, burst, now, tally);
         if !taken {
             // A burst is a frame, or part of one.

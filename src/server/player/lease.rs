@@ -7,7 +7,7 @@
 //!
 //! With the general way for every burst, 17 to 19 % of the relay's CPU time at 500 TCP viewers was its own code, and 79 % the
 //! kernel's (perf; the floor program's own code takes 1 %). With leases, and the memory of several viewers fetched at once, it is
-//! 9 and 88 %; at 100 viewers, over whom a burst's own work is spread less, 13 and 84 %.
+//! 9 and 88 %; at 100 viewers, over whom a burst's own work is spread less, 12 and 84 % (libc the rest).
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
