@@ -43,7 +43,9 @@ def numbers(url, transport="tcp", pictures=PICTURES, prefix=(), joins=False):
 
 
 def misses_nothing(relay, stream, transport="tcp"):
-    """A viewer decodes every picture in its turn, and the relay counts no packet of that stream as lost."""
+    """A viewer decodes every picture in its turn, and the relay counts no packet of that stream as lost. It comes
+    when there is something to see: GStreamer's server takes its time to begin, one encoder after the other."""
+    relay.wait_for(f"{stream} is up", lambda: relay.metric("fanlight_source_up", stream=stream) == [1.0], 30)
     seen = numbers(relay.url_of(stream), transport)
     if len(seen) < PICTURES or seen != list(range(seen[0], seen[0] + len(seen))):
         raise Failure(f"{stream}: {len(seen)} pictures, not one after the other: {seen}")
