@@ -4,13 +4,12 @@ import re
 import socketserver
 import struct
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 from .live_picture import check, shown
 from .programs import Failure, Relay, run
-from .wire import requests
+from .wire import CameraServer, requests
 
 FPS, SIZE = 25, (640, 360)
 PACKET = 1200
@@ -75,16 +74,13 @@ def payloads(units):
         yield bytes([continues << 7 | goes_on << 6 | (begins and number == 0) << 3]) + body
 
 
-class Camera(socketserver.ThreadingTCPServer):
+class Camera(CameraServer):
     """Shows the frames again and again, over TCP."""
 
-    allow_reuse_address = daemon_threads = True
-
     def __init__(self, frames):
-        super().__init__(("127.0.0.1", 0), Conversation)
         self.frames = frames
-        self.url = f"rtsp://127.0.0.1:{self.server_address[1]}/av1"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        super().__init__(Conversation)
+        self.url = f"rtsp://127.0.0.1:{self.port}/av1"
 
 
 class Conversation(socketserver.StreamRequestHandler):

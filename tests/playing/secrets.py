@@ -12,7 +12,6 @@ import socket
 import socketserver
 import subprocess
 import tempfile
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,6 +19,7 @@ import urllib.request
 from . import players
 from .operation import write
 from .programs import BINARY, CLIP, Failure, Relay, answers, free_port, free_udp_pair, run_apart
+from .wire import CameraServer
 
 PLANTED = {  # by what it is: passwords of cameras by where they stand, of users, of what is on the way
     "url": "pl4nted url/pass:word",
@@ -60,20 +60,12 @@ def found(text, secrets):
     return [f"{kind}: {line[:300]}" for line in text.splitlines() for kind, form in every if form in line]
 
 
-class BasicCamera(socketserver.ThreadingTCPServer):
+class BasicCamera(CameraServer):
     """Knows Basic only, and lets nobody in."""
 
-    allow_reuse_address = daemon_threads = True
-
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Refusal)
         self.told = []
-        self.port = self.server_address[1]
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
+        super().__init__(Refusal)
 
 
 class Refusal(socketserver.StreamRequestHandler):

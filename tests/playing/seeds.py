@@ -11,14 +11,13 @@ import socketserver
 import statistics
 import struct
 import tempfile
-import threading
 import time
 import urllib.request
 from pathlib import Path
 
 from .crowds import descriptors
 from .programs import ROOT, Failure, ForeignServer, Relay, free_udp_pair
-from .wire import Crowd, Viewer, requests
+from .wire import CameraServer, Crowd, Viewer, requests
 
 SHARED = ROOT.parent / "shared/data/rtsp-seeds"
 OWN = (ROOT / "tests/data/rtsp-seeds", ROOT / "tests/fuzz/seeds")
@@ -85,18 +84,15 @@ def frame(channel, payload):
     return struct.pack("!cBH", b"$", channel, len(payload[:65535])) + payload[:65535]
 
 
-class HostileCamera(socketserver.ThreadingTCPServer):
+class HostileCamera(CameraServer):
     """Answers as a camera does, but for what a seed says."""
 
-    allow_reuse_address = daemon_threads = True
-
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Conversation)
         self.scripts, self.connections = {}, {}
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        super().__init__(Conversation)
 
     def url(self, name):
-        return f"rtsp://127.0.0.1:{self.server_address[1]}/{name}"
+        return f"rtsp://127.0.0.1:{self.port}/{name}"
 
 
 class Conversation(socketserver.StreamRequestHandler):

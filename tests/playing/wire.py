@@ -4,7 +4,9 @@ import contextlib
 import re
 import selectors
 import socket
+import socketserver
 import struct
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -25,6 +27,23 @@ def requests(said):
             head += more
         method, url, *_ = line.split() + [b"", b""]
         yield method, url, head
+
+
+class CameraServer(socketserver.ThreadingTCPServer):
+    """A camera made of a handler, on a port of its own, until it is left."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, handler):
+        super().__init__(("127.0.0.1", 0), handler)
+        self.port = self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *_):
+        # Else the thread polls the number of a descriptor that others get after it: while it does, their sockets stay open
+        # although they were closed, and the relay that is to have such a port finds it taken.
+        self.shutdown()
+        self.server_close()
 
 
 @dataclass
